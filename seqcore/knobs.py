@@ -1,0 +1,197 @@
+"""Knobs: what a reader may turn, said once.
+
+    @dataclass(frozen=True)
+    class Config(knobs.Config):
+        hidden: int = knob(16, "Units in the hidden state", 2, 64)
+
+From that one line come the check, the widget, the documentation, the name in the address and the
+corner tests. A `Config` is a frozen dataclass of knobs: hashable, picklable, always legal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Value = bool | int | float | str
+
+TEXT_LIMIT = 10_000
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One thing to turn: a number from low to high, one of `choices`, a truth, or a text of at most `high` characters.
+
+    name     the field's name, which is also its name in the address
+    default  what it is before anybody turns it
+    label    a few words for the widget
+    low, high, step   the limits of a number and the grid a widget offers; for texts `high` is the longest length
+    choices  the legal values, where it is a choice
+    scale    "linear" or "log": how a widget lays the numbers out
+    group    the heading the widget stands under
+    help     a sentence more
+    """
+
+    name: str
+    default: Value
+    label: str
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    choices: tuple[Value, ...] = ()
+    scale: str = "linear"
+    group: str = ""
+    help: str = ""
+
+    @property
+    def kind(self) -> str:
+        """One of "choice", "truth", "text", "whole", "number"."""
+        if self.choices:
+            return "choice"
+        kinds = {bool: "truth", str: "text", int: "whole", float: "number"}
+        return kinds[type(self.default)]
+
+    @property
+    def limits(self) -> str:
+        """The legal values in words, for messages and documentation."""
+        return {
+            "choice": f"one of {', '.join(map(str, self.choices))}",
+            "truth": "true or false",
+            "text": f"a text of at most {self.high:,.0f} characters" if self.high else "a text",
+            "whole": f"a whole number from {self.low} to {self.high}",
+            "number": f"a number from {self.low} to {self.high}",
+        }[self.kind]
+
+    def check(self, value) -> Value:
+        """The value, as this knob's type. Raises ValueError naming the knob, the value and the limit."""
+        if not self._legal(value):
+            raise ValueError(f"{self.name} = {shorten(value)} is not {self.limits}")
+        if self.kind == "choice":
+            return self.choices[self.choices.index(value)]
+        return type(self.default)(value)
+
+    def _legal(self, value) -> bool:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        match self.kind:
+            case "choice":
+                return isinstance(value, Value) and value in self.choices
+            case "truth":
+                return isinstance(value, bool)
+            case "text":
+                return isinstance(value, str) and len(value) <= self.high
+            case "whole":
+                return number and value == int(value) and self.low <= value <= self.high if _finite(value) else False
+            case _:
+                return number and _finite(value) and self.low <= value <= self.high
+
+    def write(self, value: Value) -> str:
+        """The value as it stands in an address; `read` is the way back."""
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    def read(self, text: str) -> tuple[Value, str]:
+        """The nearest legal value to a text from an address, and what was wrong with it ("" if nothing)."""
+        if self.kind == "text":
+            value = text[: int(self.high)]
+            return value, "" if value == text else f"{self.name} was cut to {self.high:,.0f} characters"
+        names = {self.write(choice): choice for choice in self.choices or (True, False)}
+        if self.kind in ("choice", "truth"):
+            return (names[text], "") if text in names else self._instead(self.default, text)
+        try:
+            number = float(text)
+        except ValueError:
+            return self._instead(self.default, text)
+        if math.isnan(number):
+            return self._instead(self.default, text)
+        nearest = type(self.default)(min(max(number, self.low), self.high))
+        return (nearest, "") if nearest == number else self._instead(nearest, text)
+
+    def _instead(self, value: Value, text: str) -> tuple[Value, str]:
+        return value, f"{self.name} = {shorten(text)} is not {self.limits}; using {self.write(value)}"
+
+    @property
+    def corners(self) -> tuple[Value, ...]:
+        """The extreme legal values, for tests."""
+        if self.kind == "choice":
+            return self.choices
+        return {"truth": (False, True), "text": ("", "a")}.get(self.kind, (self.low, self.high))
+
+
+def knob(
+    default: Value,
+    label: str,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    step: float | None = None,
+    choices: Iterable[Value] = (),
+    scale: str = "linear",
+    group: str = "",
+    help: str = "",
+) -> Any:
+    """A dataclass field that is a knob; the arguments are those of `Knob`, whose name is the field's."""
+    if isinstance(default, str) and not choices and high is None:
+        high = TEXT_LIMIT
+    options = dict(
+        label=label, low=low, high=high, step=step, choices=tuple(choices), scale=scale, group=group, help=help
+    )
+    Knob(name="?", default=default, **options).check(default)
+    return dataclasses.field(default=default, metadata={"knob": options})
+
+
+@dataclass(frozen=True)
+class Config:
+    """The knobs of one experiment. Subclasses are frozen dataclasses whose fields are made with `knob`.
+
+    Raises ValueError naming the knob, the value and the limit.
+    """
+
+    def __post_init__(self):
+        for each in self.knobs().values():
+            object.__setattr__(self, each.name, each.check(getattr(self, each.name)))
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError where knobs do not fit each other. Most configs need no such rule."""
+
+    @classmethod
+    def knobs(cls) -> dict[str, Knob]:
+        """name -> Knob, in the order they were written."""
+        return {f.name: Knob(f.name, f.default, **f.metadata["knob"]) for f in dataclasses.fields(cls)}
+
+    def but(self, **changes: Value) -> Config:
+        """The same config with some knobs turned."""
+        return dataclasses.replace(self, **changes)
+
+    def address(self) -> dict[str, str]:
+        """The knobs that are not at their default, as they stand in an address."""
+        return {k.name: k.write(v) for k in self.knobs().values() if (v := getattr(self, k.name)) != k.default}
+
+    @classmethod
+    def read(cls, address: Mapping[str, Sequence[str]]) -> tuple[dict[str, Value], list[str]]:
+        """The nearest legal value of every knob in an address, and a message for each one that had to be mended.
+
+        Of a knob that is named more than once the last value counts. Names of no knob are left to the caller.
+        """
+        values, messages = {}, []
+        for each in cls.knobs().values():
+            texts = address.get(each.name, ())
+            if not texts:
+                continue
+            values[each.name], wrong = each.read(texts[-1])
+            if len(texts) > 1:
+                wrong = wrong or f"{each.name} is given {len(texts)} times; using the last, {shorten(texts[-1])}"
+            messages += [wrong] if wrong else []
+        return values, messages
+
+
+def shorten(value, limit: int = 40) -> str:
+    """A value for a message: quoted if it is a text, and never longer than about `limit` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…" + text[0] * (text[0] in "'\"")
+
+
+def _finite(value) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
