@@ -1,0 +1,43 @@
+"""Measured speed: `python -m bench` prints every table. One idea a file, each with `report() -> Iterator[str]`.
+
+A module of this package that has a `report` is found by itself; its docstring up to the colon is the heading.
+
+On a machine that others use too, a time means little and a ratio much, if both sides are measured
+within the same instant: so everything is timed in pairs, ours and theirs in turn.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+PAIRS = 11
+
+
+class Comparison(NamedTuple):
+    """ours, theirs: median seconds of one call; ratio: median of theirs / ours, pair by pair (above 1: ours is faster)."""
+
+    ours: float
+    theirs: float
+    ratio: float
+
+
+def compare(ours: Callable[[], object], theirs: Callable[[], object], pairs: int = PAIRS) -> Comparison:
+    """Time both in turn, `pairs` times. A measurement lasts some milliseconds: short calls are repeated within it."""
+    theirs()
+    repeats = max(1, round(5e-3 / seconds(theirs, 1)))
+    ours()
+    times = [(seconds(ours, repeats), seconds(theirs, repeats)) for _ in range(pairs)]
+    mine, other = zip(*times)
+    ratio = statistics.median(b / a for a, b in times)
+    return Comparison(statistics.median(mine), statistics.median(other), ratio)
+
+
+def seconds(call: Callable[[], object], repeats: int) -> float:
+    """Mean time of one call among `repeats` in a row."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats

@@ -1,0 +1,34 @@
+"""Print the machine, then every table of this package: `python -m bench`, or some of them: `python -m bench kernels`."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import sys
+from pathlib import Path
+
+import torch
+
+
+def main(wanted: list[str]) -> None:
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} thread, Python {platform.python_version()}, {cpu()}")
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if path.stem.startswith("_") or (wanted and path.stem not in wanted):
+            continue
+        module = importlib.import_module(f"bench.{path.stem}")
+        print(f"\n## {module.__doc__.partition(':')[0]}\n", flush=True)
+        for line in module.report():
+            print(line, flush=True)
+
+
+def cpu() -> str:
+    """What the processor calls itself, where the system tells."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+main(sys.argv[1:])
