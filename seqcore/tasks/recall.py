@@ -69,7 +69,7 @@ class Adding(Task):
 class Latch(Task):
     """A cue, then `length - 1` distractors from another alphabet; at the end, name the cue.
 
-    (After the latching problem of Bengio, Simard & Frasconi 1994, section III.) x (batch, length,
+    (After the latching problem of Bengio, Simard & Frasconi 1994.) x (batch, length,
     2 symbols) one-hot, cues before distractors; y (batch, 1). The cue can be told from the noise at
     sight: only keeping it is hard. Knowing nothing costs ln symbols.
 
@@ -126,7 +126,8 @@ class TemporalOrder(Task):
 class CopyMemory(Task):
     """n symbols, a wait of `length` steps, then a signal: repeat the n symbols in their order.
 
-    (Hochreiter & Schmidhuber 1997; in this form Arjovsky, Shah & Bengio 2016, section 4.1.)
+    (Hochreiter & Schmidhuber 1997; in this form the "copying memory problem" of Arjovsky, Shah & Bengio
+    2016.)
     x (batch, length + 2n, K + 2) one-hot over K symbols, blank and signal; y (batch, length + 2n): an
     answer at every step, blank until the last n. Blanks are free to a model that counts; each of the n
     symbols is a guess among K, so knowing nothing costs n ln K / (length + 2n).
@@ -221,9 +222,11 @@ class Brackets(Task):
         depth = 1 + step.cumsum(1).abs()
         opens = F.pad(depth, (1, 0)).diff() > 0
         kind = torch.randint(kinds, (size, T), generator=generator)
-        # the innermost open bracket at t was opened at the last u <= t that reached this depth from below
-        reached = opens[:, None, :] & (depth[:, :, None] == depth[:, None, :])
-        last = (reached.tril() * torch.arange(T)).amax(2)
+        # the innermost open bracket is the last one that opened to the depth we are at
+        last = torch.zeros(size, T).long()
+        for level in range(1, int(depth.max()) + 1):
+            here = depth == level
+            last = torch.where(here, (here * opens * torch.arange(T)).cummax(1).values, last)
         innermost = kind.gather(1, last)
         closed = F.pad(innermost, (1, 0))[:, :-1]
         return Batch(F.one_hot(torch.where(opens, kind, kinds + closed), self.inputs).float(), innermost)
