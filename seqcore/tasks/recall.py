@@ -124,10 +124,9 @@ class TemporalOrder(Task):
 
 
 class CopyMemory(Task):
-    """n symbols, a wait of `length` steps, then a signal: repeat the n symbols in their order.
+    """n symbols, then `length` blanks of which the last is a signal: repeat the n symbols in their order.
 
-    (Hochreiter & Schmidhuber 1997; in this form the "copying memory problem" of Arjovsky, Shah & Bengio
-    2016.)
+    (The copying memory problem of Arjovsky, Shah & Bengio 2016, after Hochreiter & Schmidhuber 1997.)
     x (batch, length + 2n, K + 2) one-hot over K symbols, blank and signal; y (batch, length + 2n): an
     answer at every step, blank until the last n. Blanks are free to a model that counts; each of the n
     symbols is a guess among K, so knowing nothing costs n ln K / (length + 2n).
