@@ -147,7 +147,7 @@ def read(raw: bytes | str) -> str:
     """
     text = decode(raw)
     if len(text) > LONGEST:
-        raise ValueError(f"text has {len(text):,} characters, more than {LONGEST:,}")
+        raise ValueError(f"text has length {len(text):,}, more than {LONGEST:,} characters")
     text = " ".join(unicodedata.normalize("NFC", text).split())
     kinds = [unicodedata.category(character) for character in text]
     # Cf, which shape a word unseen, is no sign of anything wrong
@@ -163,7 +163,7 @@ def read(raw: bytes | str) -> str:
 def within_limits(text: str) -> str:
     """The text, if it has SHORTEST to LONGEST characters, of at most ALPHABET kinds; ValueError otherwise."""
     if not SHORTEST <= len(text) <= LONGEST:
-        raise ValueError(f"text has {len(text):,} characters, not from {SHORTEST} to {LONGEST:,}")
+        raise ValueError(f"text has length {len(text):,}, not from {SHORTEST} to {LONGEST:,} characters")
     if (kinds := len(set(text))) > ALPHABET:
         raise ValueError(f"text has {kinds:,} different characters, more than {ALPHABET}")
     return text
