@@ -25,9 +25,9 @@ class Comparison(NamedTuple):
 
 
 def compare(ours: Callable[[], object], theirs: Callable[[], object], pairs: int = PAIRS) -> Comparison:
-    """Time both in turn, `pairs` times. A measurement lasts some milliseconds: short calls are repeated within it."""
+    """Time both in turn, `pairs` times. A measurement lasts some twenty milliseconds: short calls are repeated within it."""
     theirs()
-    repeats = max(1, round(5e-3 / seconds(theirs, 1)))
+    repeats = max(1, round(20e-3 / seconds(theirs, 1)))
     ours()
     times = [(seconds(ours, repeats), seconds(theirs, repeats)) for _ in range(pairs)]
     mine, other = zip(*times)

@@ -14,10 +14,11 @@ def main(wanted: list[str]) -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} thread, Python {platform.python_version()}, {cpu()}")
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        if path.stem.startswith("_") or (wanted and path.stem not in wanted):
-            continue
-        module = importlib.import_module(f"bench.{path.stem}")
+    names = sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
+    if unknown := set(wanted) - set(names):
+        sys.exit(f"no table {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    for name in wanted or names:
+        module = importlib.import_module(f"bench.{name}")
         print(f"\n## {module.__doc__.partition(':')[0]}\n", flush=True)
         for line in module.report():
             print(line, flush=True)
@@ -31,4 +32,5 @@ def cpu() -> str:
     return names[0] if names else platform.machine()
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -13,6 +13,8 @@ states has time + 1 rooms: room t belongs to h_t, room 0 to the state before the
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -43,7 +45,7 @@ class RNN(torch.autograd.Function):
         torch.addmm(b_x + b_h, x, W_x.T, out=states[1:].view(T * B, H))
         with torch.inference_mode():
             rooms, φ_, W_hT = states.unbind(0), _IN_PLACE[activation], W_h.T.contiguous()
-            for h_before, a_t in zip(rooms, rooms[1:]):
+            for h_before, a_t in pairwise(rooms):
                 φ_(a_t.addmm_(h_before, W_hT))
         ctx.save_for_backward(x, states, W_x, W_h)
         ctx.activation = activation
