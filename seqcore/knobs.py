@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,10 +106,20 @@ class Knob:
         if math.isnan(number):
             return self._instead(self.default, text)
         nearest = type(self.default)(min(max(number, self.low), self.high))
+        if self.scale == "log":
+            nearest = min(self.grid, key=lambda value: abs(math.log(value / nearest)))
         return (nearest, "") if nearest == number else self._instead(nearest, text)
 
     def _instead(self, value: Value, text: str) -> tuple[Value, str]:
         return value, f"{self.name} = {shorten(text)} is not {self.limits}; using {self.write(value)}"
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """The values a widget offers on a log scale: 1, 2, 3 and 5 of every decade, and the default."""
+        decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        steps = {float(f"{digit}e{decade}") for decade in decades for digit in (1, 2, 3, 5)}
+        kind = type(self.default)
+        return tuple(sorted({kind(v) for v in steps if self.low <= v <= self.high and kind(v) == v} | {self.default}))
 
     @property
     def corners(self) -> tuple[Value, ...]:
@@ -158,8 +168,9 @@ class Config:
 
     @classmethod
     def knobs(cls) -> dict[str, Knob]:
-        """name -> Knob, in the order they were written."""
-        return {f.name: Knob(f.name, f.default, **f.metadata["knob"]) for f in dataclasses.fields(cls)}
+        """name -> Knob, in the order they were written, a class's own before those it inherits."""
+        fields = sorted(dataclasses.fields(cls), key=lambda f: f.name not in cls.__annotations__)
+        return {f.name: Knob(f.name, f.default, **f.metadata["knob"]) for f in fields}
 
     def but(self, **changes: Value) -> Config:
         """The same config with some knobs turned."""
@@ -169,22 +180,18 @@ class Config:
         """The knobs that are not at their default, as they stand in an address."""
         return {k.name: k.write(v) for k in self.knobs().values() if (v := getattr(self, k.name)) != k.default}
 
-    @classmethod
-    def read(cls, address: Mapping[str, Sequence[str]]) -> tuple[dict[str, Value], list[str]]:
-        """The nearest legal value of every knob in an address, and a message for each one that had to be mended.
 
-        Of a knob that is named more than once the last value counts. Names of no knob are left to the caller.
-        """
-        values, messages = {}, []
-        for each in cls.knobs().values():
-            texts = address.get(each.name, ())
-            if not texts:
-                continue
-            values[each.name], wrong = each.read(texts[-1])
-            if len(texts) > 1:
-                wrong = wrong or f"{each.name} is given {len(texts)} times; using the last, {shorten(texts[-1])}"
-            messages += [wrong] if wrong else []
-        return values, messages
+@dataclass(frozen=True)
+class Repeated(Config):
+    """The knobs of an experiment that is repeated, with other weights and other data each time."""
+
+    seeds: int = knob(3, "Seeds", 1, 8, group="Repetition", help="How many models, each with its own weights and data.")
+    seed: int = knob(0, "First seed", 0, 999, group="Repetition")
+
+    @property
+    def repetitions(self) -> range:
+        """The seeds."""
+        return range(self.seed, self.seed + self.seeds)
 
 
 def shorten(value, limit: int = 40) -> str:

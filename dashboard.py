@@ -1,0 +1,5 @@
+"""The entry: `streamlit run dashboard.py`."""
+
+from view import router
+
+router.go()

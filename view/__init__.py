@@ -1,0 +1,1 @@
+"""Pictures and widgets: knows records, knobs and symbols, never a model."""

@@ -1,0 +1,379 @@
+"""Charts: functions from signals to Altair charts.
+
+A chart's specification follows from its options and from the names in its signals, never from their
+values: while a model trains, only the rows change, and the browser patches the picture in place. So every
+chart function has a `rows` function of the same arguments that makes its table alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from seqcore.record import Signal
+from seqcore.symbols import AXES, symbol
+from view import theme
+
+POINTS = 300  # of one line; more cannot be seen, and cost time
+POINTS_OF_A_SEED = 60
+CELLS_BEFORE_CANVAS = 400
+POWERS = "0⁰1¹2²3³4⁴5⁵6⁶7⁷8⁸9⁹−⁻"
+
+Span = tuple[float, float]
+
+
+def drawn_from(rows: Callable[..., pd.DataFrame], *written: str) -> Callable:
+    """Names the function that makes a chart's table, and the options whose axes have their ticks in the specification."""
+
+    def mark(chart: Callable) -> Callable:
+        chart.rows, chart.written = rows, written
+        return chart
+
+    return mark
+
+
+def written_out(chart: Callable, signal: Signal, options: Mapping) -> tuple:
+    """The ticks of a signal that stand in a chart's specification; while a numeric x still grows, it is not among them."""
+    growing = options.get("x") if options.get("across") else None
+    axes = [options.get(name) for name in chart.written]
+    return tuple(signal.ticks[axis] for axis in axes if axis in signal.axes and axis != growing)
+
+
+def table(signal: Signal) -> pd.DataFrame:
+    """The whole signal, one row a number: its axes, then its name."""
+    grid = np.meshgrid(*(np.array(signal.ticks[axis], dtype=object) for axis in signal.axes), indexing="ij")
+    columns = {axis: np.ravel(ticks) for axis, ticks in zip(signal.axes, grid)}
+    return pd.DataFrame({**columns, signal.name: np.ravel(signal.values)})
+
+
+# --- lines ----------------------------------------------------------------------------------------------------------
+
+
+def line_rows(*signals: Signal, x: str, colour: str | None = None, log: bool = False, **_) -> pd.DataFrame:
+    """One row a point: x, colour, kind, value, and where it is drawn: middle, low, high (decades if `log`).
+
+    The first signal is "measured"; if it has a seed axis, the row holds the median and the range over seeds, and
+    every seed's own line follows with kind "seed ...". Later signals are "theory". What cannot be drawn is left out.
+    """
+    parts = []
+    for number, signal in enumerate(signals):
+        order = tuple(axis for axis in ("seed", colour, x) if axis in signal.axes)
+        if set(order) != set(signal.axes):
+            raise ValueError(f"{signal.name} has axes {signal.axes}; a curve draws {x!r}, {colour!r} and 'seed'")
+        values = np.transpose(signal.values.astype(float), [signal.axes.index(axis) for axis in order])
+        if log:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values = np.log10(values)
+        seeds = values if "seed" in signal.axes else values[None]
+        keep = _thin(values.shape[-1], POINTS)
+        ticks, names = np.array(signal.ticks[x], dtype=float), _line_names(number, signal, colour)
+        kind = "theory" if number else "measured"
+        spread = (_over_seeds(reduce, seeds[..., keep]) for reduce in (np.median, np.min, np.max))
+        parts.append(_long(ticks[keep], names, kind, *spread))
+        if len(seeds) > 1 and not number:
+            few = _thin(values.shape[-1], POINTS_OF_A_SEED)
+            for own, tick in zip(seeds[..., few], signal.ticks["seed"]):
+                parts.append(_long(ticks[few], names, f"seed {tick}", own, own, own))
+    rows = pd.concat(parts, ignore_index=True)
+    rows = rows[np.isfinite(rows["middle"])].reset_index(drop=True)
+    return rows.assign(value=10.0 ** rows["middle"] if log else rows["middle"])
+
+
+@drawn_from(line_rows, "colour")
+def curve(
+    *signals: Signal,
+    x: str,
+    colour: str | None = None,
+    log: bool = False,
+    span: Span | None = None,
+    across: Span | None = None,
+    rules: Mapping[str, float] | None = None,
+    height: int = theme.HEIGHT,
+) -> alt.LayerChart:
+    """Lines over the axis `x`, one a tick of the axis `colour`: the median over seeds, their range and each of them.
+
+    span, across  fixed limits of y and x; rules  name -> y of horizontal lines (baselines, floors)
+    A logarithmic axis is drawn in decades, so that twenty of them are as even as two.
+    """
+    first = signals[0]
+    names = list(dict.fromkeys(name for n, signal in enumerate(signals) for name in _line_names(n, signal, colour)))
+    at = (lambda value: math.log10(value)) if log else (lambda value: value)
+    # Zero would be a lie on this axis: losses and norms never come near it.
+    y_scale = alt.Scale(zero=False, nice=span is None, **({"domain": [at(end) for end in span]} if span else {}))
+    y_axis = alt.Axis(values=alt.ExprRef(_decades()), labelExpr=_powers()) if log else alt.Axis(tickCount=5)
+    title, x_title = symbol(first.name).title, AXES.get(x, x)
+    y = alt.Y("middle:Q", scale=y_scale, title=title, axis=y_axis)
+    x_scale = alt.Scale(nice=False, **({"domain": list(across)} if across else {}))
+    tint = alt.Color("colour:N", scale=_tints(names), legend=_legend(names), title=None)
+    base = alt.Chart().encode(
+        x=alt.X("x:Q", scale=x_scale, title=x_title, axis=alt.Axis(tickMinStep=1, grid=False)), color=tint
+    )
+    tooltip = [
+        alt.Tooltip("x:Q", title=x_title),
+        alt.Tooltip("value:Q", title=title, format=".3~g"),
+        *([alt.Tooltip("colour:N", title=" ")] if len(names) > 1 else []),
+    ]
+    measured, seed = alt.datum.kind == "measured", alt.expr.indexof(alt.datum.kind, "seed") == 0
+    layers = []
+    if "seed" in first.axes and len(first.ticks["seed"]) > 1:
+        band = base.mark_area(opacity=0.15, clip=True).encode(y=alt.Y("low:Q", scale=y_scale, title=title), y2="high:Q")
+        thin = base.mark_line(opacity=0.35, strokeWidth=0.8, clip=True).encode(y=y, detail="kind:N")
+        layers += [band.transform_filter(measured), thin.transform_filter(seed)]
+    if len(signals) > 1:
+        dashed = base.mark_line(strokeDash=[6, 4], strokeWidth=1.8, clip=True).encode(y=y)
+        layers.append(dashed.transform_filter(alt.datum.kind == "theory"))
+    layers.append(base.mark_line(strokeWidth=2.4, clip=True).encode(y=y).transform_filter(measured))
+    points = base.mark_point(opacity=0, size=90, clip=True).encode(y=y, tooltip=tooltip)
+    layers += [
+        points.transform_filter(~seed),
+        *_rules({name: at(value) for name, value in (rules or {}).items()}, y_scale),
+    ]
+    return alt.layer(*layers, data=line_rows(*signals, x=x, colour=colour, log=log)).properties(height=height)
+
+
+def _line_names(number: int, signal: Signal, colour: str | None) -> list[str]:
+    """What the lines of the number-th signal of a curve are called: the ticks of its colour axis, or what it is."""
+    if colour in signal.axes:
+        return [str(tick) for tick in signal.ticks[colour]]
+    return ["theory" if number else "measured"]
+
+
+def _over_seeds(reduce: Callable, seeds: np.ndarray) -> np.ndarray:
+    """A reduction over the first axis that leaves NaN where every seed is NaN, without a warning."""
+    known = ~np.isnan(seeds).all(axis=0)
+    filled = np.where(known, seeds, 0.0)
+    return np.where(known, reduce(filled, axis=0), np.nan)
+
+
+def _long(ticks, names, kind: str, middle, low, high) -> pd.DataFrame:
+    count = len(names)
+    return pd.DataFrame(
+        {
+            "x": np.tile(ticks, count),
+            "colour": np.repeat([str(name) for name in names], len(ticks)),
+            "kind": kind,
+            "middle": np.ravel(middle),
+            "low": np.ravel(low),
+            "high": np.ravel(high),
+        }
+    )
+
+
+def _thin(length: int, most: int) -> np.ndarray:
+    """At most `most` indices of `length`, the ends included."""
+    return np.arange(length) if length <= most else np.unique(np.linspace(0, length - 1, most).round().astype(int))
+
+
+def _rules(rules: Mapping[str, float], y_scale: alt.Scale) -> list[alt.Chart]:
+    """Horizontal lines with their names above them, at the right edge."""
+    if not rules:
+        return []
+    places = alt.Data(values=[{"name": name, "at": at} for name, at in rules.items()])
+    line = alt.Chart(places).mark_rule(strokeDash=[2, 3], color=theme.GREY).encode(y=alt.Y("at:Q", scale=y_scale))
+    name = (
+        alt.Chart(places)
+        .mark_text(align="right", baseline="bottom", dy=-2, color=theme.GREY)
+        .encode(y=alt.Y("at:Q", scale=y_scale), x=alt.value("width"), text="name:N")
+    )
+    return [line, name]
+
+
+def _tints(names: list[str]) -> alt.Scale:
+    return alt.Scale(domain=names, range=theme.colours(names))
+
+
+def _legend(names: list[str]) -> alt.Legend | None:
+    """Above the chart, in as many columns as fit a phone; none for a single line."""
+    if len(names) < 2:
+        return None
+    columns = max(1, min(len(names), 48 // (max(map(len, names)) + 4)))
+    strokes = dict(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3, symbolDash=[])
+    return alt.Legend(orient="top", columns=columns, columnPadding=12, labelLimit=300, offset=4, **strokes)
+
+
+def _decades() -> str:
+    """A Vega expression for the ticks of an axis in decades: about six whole ones, or 1, 2 and 5 where there are few."""
+    few = [round(decade + math.log10(digit), 4) for decade in range(-6, 6) for digit in (1, 2, 5)]
+    step = "max(1, round(span(domain('y')) / 6))"
+    return (
+        f"span(domain('y')) < 2.2 ? {few} : "
+        f"sequence(ceil(domain('y')[0] / {step}) * {step}, domain('y')[1] + 0.001, {step})"
+    )
+
+
+def _powers() -> str:
+    """A Vega expression for the labels of an axis in decades: 10⁻³ for whole ones far from 1, plain numbers elsewhere."""
+    digits = "format(datum.value, '.0f')"
+    for plain, raised in zip(POWERS[::2], POWERS[1::2]):
+        digits = f"replace({digits}, /{plain}/g, '{raised}')"
+    plain = "abs(datum.value) < 2.5 || datum.value != floor(datum.value)"
+    return f"{plain} ? format(pow(10, datum.value), '.1~r') : '10' + {digits}"
+
+
+# --- heat maps ------------------------------------------------------------------------------------------------------
+
+
+def cell_rows(signal: Signal, *, x: str, y: str, across: Span | None = None, **_) -> pd.DataFrame:
+    """One row a cell: x, y, value, and with `across` the end of its column. Cells that are no number are left out."""
+    if set(signal.axes) != {x, y}:
+        raise ValueError(f"{signal.name} has axes {signal.axes}; a heat map draws {x!r} and {y!r}")
+    values = signal.values if signal.axes == (y, x) else signal.values.T
+    columns, rows = signal.ticks[x], signal.ticks[y]
+    table = pd.DataFrame(
+        {
+            "x": list(columns) * len(rows),
+            "y": np.repeat(np.array(rows, dtype=object), len(columns)),
+            "value": np.ravel(values).astype(float),
+        }
+    )
+    if across:
+        edges = np.append(columns, columns[-1] + (columns[-1] - columns[-2] if len(columns) > 1 else across[1] / 40))
+        table["end"] = np.tile(edges[1:], len(rows))
+    return table[np.isfinite(table["value"])].reset_index(drop=True)
+
+
+@drawn_from(cell_rows, "x", "y")
+def heat(
+    signal: Signal,
+    *,
+    x: str,
+    y: str,
+    span: Span | None = None,
+    across: Span | None = None,
+    digits: bool = False,
+    height: int = theme.HEIGHT,
+) -> alt.LayerChart:
+    """Cells coloured by value. span: fixed limits of the colour; digits: write the numbers into the cells.
+
+    across  fixed limits of a numeric x that still grows (training steps): a cell then reaches to the next column
+    """
+    kind = symbol(signal.name).kind
+    limits = list(span) if span else {"share": [0, 1]}.get(kind)
+    middle = {"domainMid": 0} if kind == "signed" and span is None else {}
+    colour = alt.Color(
+        "value:Q",
+        title=symbol(signal.name).title,
+        scale=alt.Scale(
+            range=theme.SCALES[kind], interpolate="rgb", **({"domain": _three(limits, kind)} if limits else middle)
+        ),
+        legend=alt.Legend(orient="top", gradientLength=160, gradientThickness=8, titleLimit=300),
+    )
+    tooltip = [
+        alt.Tooltip("x:Q" if across else "x:N", title=AXES.get(x) or x),
+        alt.Tooltip("y:N", title=AXES.get(y) or y),
+        alt.Tooltip("value:Q", title=symbol(signal.name).title, format=".3~g"),
+    ]
+    vertical = alt.Y("y:O", title=AXES.get(y, y), sort=list(signal.ticks[y]), axis=_axis(signal.ticks[y], labelAngle=0))
+    base = alt.Chart().encode(y=vertical, tooltip=tooltip)
+    if across is None:
+        base = base.encode(
+            x=alt.X("x:O", title=AXES.get(x, x), sort=list(signal.ticks[x]), axis=_axis(signal.ticks[x]))
+        )
+    else:
+        scale = alt.Scale(domain=list(across), nice=False)
+        base = base.encode(x=alt.X("x:Q", title=AXES.get(x, x), scale=scale, axis=alt.Axis(grid=False)), x2="end:Q")
+    layers = [base.mark_rect(clip=True).encode(color=colour)]
+    if digits:
+        layers.append(base.mark_text(fontSize=11, color=theme.GREY).encode(text=alt.Text("value:Q", format=".2f")))
+    chart = alt.layer(*layers, data=cell_rows(signal, x=x, y=y, across=across)).properties(height=height)
+    cells = len(signal.ticks[y]) * (40 if across else len(signal.ticks[x]))
+    return (
+        chart.properties(usermeta={"embedOptions": {"renderer": "canvas"}}) if cells >= CELLS_BEFORE_CANVAS else chart
+    )
+
+
+def _three(limits: list[float], kind: str) -> list[float]:
+    """The domain of a signed scale needs its middle, where the faint colour stands."""
+    return limits if kind != "signed" else [limits[0], (limits[0] + limits[1]) / 2, limits[1]]
+
+
+def _axis(ticks: tuple, **options) -> alt.Axis:
+    """Labels for every tick of a short axis, and for about ten of a long one."""
+    every = -(-len(ticks) // 12)
+    shown = {} if every == 1 else {"values": list(ticks[::every])}
+    return alt.Axis(grid=False, labelOverlap=True, **{"labelAngle": 0, **options}, **shown)
+
+
+# --- bars -----------------------------------------------------------------------------------------------------------
+
+
+def bar_rows(signal: Signal, *, x: str, colour: str | None = None, **_) -> pd.DataFrame:
+    """One row a bar: x, colour, value."""
+    order = tuple(axis for axis in (colour, x) if axis in signal.axes)
+    if set(order) != set(signal.axes):
+        raise ValueError(f"{signal.name} has axes {signal.axes}; bars draw {x!r} and {colour!r}")
+    values = np.transpose(signal.values.astype(float), [signal.axes.index(axis) for axis in order])
+    names = signal.ticks[colour] if colour in signal.axes else ("",)
+    table = pd.DataFrame(
+        {
+            "x": [str(tick) for tick in signal.ticks[x]] * len(names),
+            "colour": np.repeat([str(name) for name in names], len(signal.ticks[x])),
+            "value": np.ravel(values),
+        }
+    )
+    return table[np.isfinite(table["value"])].reset_index(drop=True)
+
+
+@drawn_from(bar_rows, "x", "colour")
+def bars(
+    signal: Signal,
+    *,
+    x: str,
+    colour: str | None = None,
+    span: Span | None = None,
+    rules: Mapping[str, float] | None = None,
+    height: int = theme.HEIGHT,
+) -> alt.LayerChart:
+    """A bar for every tick of x, in groups if there is a colour axis."""
+    names = [str(name) for name in (signal.ticks[colour] if colour in signal.axes else ("",))]
+    ticks = [str(tick) for tick in signal.ticks[x]]
+    scale = alt.Scale(**({"domain": list(span)} if span else {}))
+    chart = (
+        alt.Chart()
+        .mark_bar(clip=True)
+        .encode(
+            x=alt.X("x:N", sort=ticks, title=AXES.get(x, x), axis=_axis(tuple(ticks))),
+            y=alt.Y("value:Q", scale=scale, title=symbol(signal.name).title, axis=alt.Axis(tickCount=5)),
+            color=alt.Color(
+                "colour:N",
+                scale=_tints(names),
+                legend=_legend(names),
+                title=None,
+            ),
+            tooltip=[alt.Tooltip("x:N", title=AXES.get(x) or x), alt.Tooltip("value:Q", format=".3~g")],
+        )
+    )
+    if len(names) > 1:
+        chart = chart.encode(xOffset=alt.XOffset("colour:N", sort=names))
+    return alt.layer(chart, *_rules(rules or {}, scale), data=bar_rows(signal, x=x, colour=colour)).properties(
+        height=height
+    )
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def describe(chart: Callable, *signals: Signal, numbers: bool = True, **options) -> str:
+    """What the chart shows, in words, for a reader who cannot see it; without numbers while they still change."""
+    first = signals[0]
+    title = symbol(first.name).title
+    if chart is heat:
+        text = f"Heat map of {title} by {options['y']} and {options['x']}."
+        values = first.values[np.isfinite(first.values.astype(float))]
+        return f"{text} From {values.min():.3g} to {values.max():.3g}." if numbers and values.size else text
+    x, colour = options["x"], options.get("colour")
+    text = f"{'Bars' if chart is bars else 'Lines'} of {title} by {AXES.get(x) or x}."
+    if not numbers:
+        return text
+    table = chart.rows(*signals, **options)
+    value = "value" if chart is bars else "middle"
+    main = table if chart is bars else table[~table["kind"].str.startswith("seed")]
+    told = [
+        f"{name or title} goes from {rows[value].iloc[0]:.3g} to {rows[value].iloc[-1]:.3g}"
+        for name, rows in main.groupby("colour", sort=False)
+    ]
+    return f"{text} {'; '.join(told)}." if told and colour is not False else text

@@ -1,0 +1,45 @@
+"""One look. Every colour here is readable on white and on near-black, so a chart is the same in both themes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+BLUE, ORANGE, GREEN, PURPLE, RED, TEAL, BROWN, GREY = (
+    "#3b82d0",
+    "#dd7a1a",
+    "#2f9e63",
+    "#a86bd0",
+    "#dc5050",
+    "#1b9aaa",
+    "#9c7a4d",
+    "#808590",
+)
+PALETTE = (BLUE, ORANGE, GREEN, PURPLE, RED, TEAL, BROWN, GREY)
+
+# One name, one colour, on all pages. Names that stand for the same idea share theirs.
+MEANING = {
+    "tanh": BLUE,
+    "relu": ORANGE,
+    "sigmoid": PURPLE,
+    "identity": GREEN,
+    "RNN": BLUE,
+    "LSTM": ORANGE,
+    "GRU": GREEN,
+    "attention": PURPLE,
+    "no clipping": RED,
+}
+
+FAINT = "rgba(128, 133, 144, 0.10)"
+SCALES = {
+    "signed": [BLUE, FAINT, ORANGE],
+    "share": [FAINT, BLUE],
+    "amount": [FAINT, BLUE],
+}
+HEIGHT = 310
+
+
+def colours(names: Sequence[str]) -> list[str]:
+    """A colour for each name: its own if it has one, else the next of the palette that is not taken."""
+    taken = {MEANING[name] for name in names if name in MEANING}
+    free = iter([colour for colour in PALETTE if colour not in taken] * (1 + len(names)))
+    return [MEANING[name] if name in MEANING else next(free) for name in names]
