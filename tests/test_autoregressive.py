@@ -156,8 +156,8 @@ def test_draws_have_the_frequencies_of_the_softmax(temperature):
 
 
 def test_a_cold_draw_is_the_likeliest():
-    logits = torch.tensor([[1.0, 3.0, 2.0]])
-    assert [draw(logits, drawn_from(0), cold).item() for cold in (0, 1e-30)] == [1, 1]
+    logits = torch.tensor([[10.0, 30.0, 20.0]])
+    assert [draw(logits, drawn_from(0), cold).item() for cold in (0, 2e-38)] == [1, 1]
     with pytest.raises(ValueError, match=r"temperature = -1 is less than 0"):
         draw(logits, drawn_from(0), -1)
 

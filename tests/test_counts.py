@@ -40,6 +40,16 @@ def test_abab_counted_by_hand():
     assert chain(model.given("abab")) == pytest.approx((1 / 2, -math.log(2), 2**0.25))
 
 
+def test_collapse_by_hand():
+    # followed by something: "" three times, a twice, aa once; b and ab end the text
+    collapse = Counts(["aab"], "ab", longest=2).collapse(["abba"])
+    assert collapse.distinct.tolist() == [1, 1, 1]
+    assert collapse.once.tolist() == [0, 0, 1]
+    # asked: "" for a b b a, then a for b, b for b, b for a, then ab for b, bb for a
+    assert collapse.unseen.tolist() == pytest.approx([0, 2 / 3, 1])
+    assert collapse.impossible.tolist() == pytest.approx([0, 2 / 3, 1])
+
+
 def test_additive_smoothing_by_hand():
     model = CountModel(Counts(["abab"], "ab", longest=1), order=1, smoothing=0.5)
     assert model.next("a").tolist() == [0.5 / 3, 2.5 / 3]

@@ -87,6 +87,8 @@ def test_padding_changes_neither_answers_nor_gradients(name):
     model = Latent(CELLS[name](E, H, generator=generator), task.inputs, E, generator).to(torch.float64)
     wider = torch.cat([batch.x, torch.full((6, 7), task.pad)], dim=1)
     more = batch._replace(x=wider, y=torch.cat([batch.y, torch.full((6, 7), task.pad)], dim=1))
+    # where a row has ended the state is zero, and the head has nothing but its bias
+    assert torch.equal(model(batch.x, lengths=batch.lengths)[~task.mask(batch)].unique(dim=0), model.b_y[None])
     losses = [task.loss(model(each.x, lengths=each.lengths), each) for each in (batch, more)]
     assert gap(*losses) <= 1e-12
     for narrow, wide in zip(*(torch.autograd.grad(loss, list(model.parameters())) for loss in losses)):
