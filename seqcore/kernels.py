@@ -138,7 +138,8 @@ class GRU(torch.autograd.Function):
 def _rooms(dy: Tensor) -> Tensor:
     """(time + 1, batch, hidden): dL/dh_t as far as the loss at t alone knows it; none for the state before."""
     B, T, H = dy.shape
-    rooms = dy.new_zeros(T + 1, B, H)
+    rooms = dy.new_empty(T + 1, B, H)
+    rooms[0] = 0
     rooms[1:] = dy.transpose(0, 1)
     return rooms
 
