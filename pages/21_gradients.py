@@ -125,18 +125,7 @@ def figures(moment):
     arms = moment["gradient"].ticks["arm"]
     left, right = st.columns(2)
     with left:
-        page.show(
-            charts.curve,
-            moment["loss"],
-            x="step",
-            colour="arm",
-            log=True,
-            across=(0, config.steps),
-            rules={"knows nothing": moment.facts["baseline"]},
-            title="Loss",
-            caption="Mean loss on fresh batches since the moment before. Both arms start from the same weights and see the "
-            "same batches.",
-        )
+        page.losses(moment)
     with right:
         page.show(
             charts.curve,

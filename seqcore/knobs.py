@@ -181,6 +181,16 @@ class Config:
         return {k.name: k.write(v) for k in self.knobs().values() if (v := getattr(self, k.name)) != k.default}
 
 
+def shorten(value, limit: int = 40) -> str:
+    """A value for a message: quoted if it is a text, and never longer than about `limit` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…" + text[0] * (text[0] in "'\"")
+
+
+def _finite(value) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 @dataclass(frozen=True)
 class Repeated(Config):
     """The knobs of an experiment that is repeated, with other weights and other data each time."""
@@ -192,13 +202,3 @@ class Repeated(Config):
     def repetitions(self) -> range:
         """The seeds."""
         return range(self.seed, self.seed + self.seeds)
-
-
-def shorten(value, limit: int = 40) -> str:
-    """A value for a message: quoted if it is a text, and never longer than about `limit` characters."""
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…" + text[0] * (text[0] in "'\"")
-
-
-def _finite(value) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

@@ -7,6 +7,7 @@ chart function has a `rows` function of the same arguments that makes its table 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 
@@ -218,21 +219,26 @@ def _powers() -> str:
 
 
 def cell_rows(signal: Signal, *, x: str, y: str, across: Span | None = None, **_) -> pd.DataFrame:
-    """One row a cell: x, y, value, and with `across` the end of its column. Cells that are no number are left out."""
+    """One row a cell: x, y, value. Cells that are no number are left out.
+
+    x and y are places 0, 1, 2 ..., since names may come twice; with `across`, x is the number itself and `end` the next.
+    """
     if set(signal.axes) != {x, y}:
         raise ValueError(f"{signal.name} has axes {signal.axes}; a heat map draws {x!r} and {y!r}")
     values = signal.values if signal.axes == (y, x) else signal.values.T
-    columns, rows = signal.ticks[x], signal.ticks[y]
+    columns, lines = signal.ticks[x], signal.ticks[y]
     table = pd.DataFrame(
         {
-            "x": list(columns) * len(rows),
-            "y": np.repeat(np.array(rows, dtype=object), len(columns)),
+            "x": np.tile(columns if across else np.arange(len(columns)), len(lines)),
+            "y": np.repeat(np.arange(len(lines)), len(columns)),
+            "across": np.tile(np.array(columns, dtype=str), len(lines)),
+            "down": np.repeat(np.array(lines, dtype=str), len(columns)),
             "value": np.ravel(values).astype(float),
         }
     )
     if across:
         edges = np.append(columns, columns[-1] + (columns[-1] - columns[-2] if len(columns) > 1 else across[1] / 40))
-        table["end"] = np.tile(edges[1:], len(rows))
+        table["end"] = np.tile(edges[1:], len(lines))
     return table[np.isfinite(table["value"])].reset_index(drop=True)
 
 
@@ -251,51 +257,61 @@ def heat(
 
     across  fixed limits of a numeric x that still grows (training steps): a cell then reaches to the next column
     """
-    kind = symbol(signal.name).kind
-    limits = list(span) if span else {"share": [0, 1]}.get(kind)
-    middle = {"domainMid": 0} if kind == "signed" and span is None else {}
+    entry = symbol(signal.name)
+    limits = list(span) if span else {"share": [0, 1]}.get(entry.kind)
+    if entry.kind == "signed":
+        domain = {"domain": [limits[0], sum(limits) / 2, limits[1]]} if limits else {"domainMid": 0}
+    else:
+        domain = {"domain": limits} if limits else {}
     colour = alt.Color(
         "value:Q",
-        title=symbol(signal.name).title,
-        scale=alt.Scale(
-            range=theme.SCALES[kind], interpolate="rgb", **({"domain": _three(limits, kind)} if limits else middle)
-        ),
+        title=entry.title,
+        scale=alt.Scale(range=theme.SCALES[entry.kind], interpolate="rgb", **domain),
         legend=alt.Legend(orient="top", gradientLength=160, gradientThickness=8, titleLimit=300),
     )
     tooltip = [
-        alt.Tooltip("x:Q" if across else "x:N", title=AXES.get(x) or x),
-        alt.Tooltip("y:N", title=AXES.get(y) or y),
-        alt.Tooltip("value:Q", title=symbol(signal.name).title, format=".3~g"),
+        alt.Tooltip("across:N", title=AXES.get(x) or x),
+        alt.Tooltip("down:N", title=AXES.get(y) or y),
+        alt.Tooltip("value:Q", title=entry.title, format=".3~g"),
     ]
-    vertical = alt.Y("y:O", title=AXES.get(y, y), sort=list(signal.ticks[y]), axis=_axis(signal.ticks[y], labelAngle=0))
+    vertical = alt.Y("y:O", title=AXES.get(y, y), axis=_places(signal.ticks[y]), scale=_room(signal.ticks[y]))
     base = alt.Chart().encode(y=vertical, tooltip=tooltip)
     if across is None:
-        base = base.encode(
-            x=alt.X("x:O", title=AXES.get(x, x), sort=list(signal.ticks[x]), axis=_axis(signal.ticks[x]))
-        )
+        horizontal = alt.X("x:O", title=AXES.get(x, x), axis=_places(signal.ticks[x]), scale=_room(signal.ticks[x]))
+        base = base.encode(x=horizontal)
     else:
         scale = alt.Scale(domain=list(across), nice=False)
-        base = base.encode(x=alt.X("x:Q", title=AXES.get(x, x), scale=scale, axis=alt.Axis(grid=False)), x2="end:Q")
+        axis = alt.Axis(grid=False, tickMinStep=1)
+        base = base.encode(x=alt.X("x:Q", title=AXES.get(x, x), scale=scale, axis=axis), x2="end:Q")
     layers = [base.mark_rect(clip=True).encode(color=colour)]
     if digits:
-        layers.append(base.mark_text(fontSize=11, color=theme.GREY).encode(text=alt.Text("value:Q", format=".2f")))
-    chart = alt.layer(*layers, data=cell_rows(signal, x=x, y=y, across=across)).properties(height=height)
+        layers.append(base.mark_text(fontSize=11, color=theme.INK).encode(text=alt.Text("value:Q", format=".2f")))
+    table = cell_rows(signal, x=x, y=y, across=across)
+    chart = alt.layer(*layers, data=table).properties(height=height)
     cells = len(signal.ticks[y]) * (40 if across else len(signal.ticks[x]))
     return (
         chart.properties(usermeta={"embedOptions": {"renderer": "canvas"}}) if cells >= CELLS_BEFORE_CANVAS else chart
     )
 
 
-def _three(limits: list[float], kind: str) -> list[float]:
-    """The domain of a signed scale needs its middle, where the faint colour stands."""
-    return limits if kind != "signed" else [limits[0], (limits[0] + limits[1]) / 2, limits[1]]
+def _room(ticks: tuple) -> alt.Scale:
+    """A place for every tick, also for those without a cell."""
+    return alt.Scale(domain=list(range(len(ticks))))
 
 
-def _axis(ticks: tuple, **options) -> alt.Axis:
-    """Labels for every tick of a short axis, and for about ten of a long one."""
-    every = -(-len(ticks) // 12)
+def _places(ticks: tuple) -> alt.Axis:
+    """Every tick's name at its place on a short axis, about a dozen names on a long one."""
+    every = math.ceil(len(ticks) / (24 if isinstance(ticks[0], str) else 12))
+    names = json.dumps([str(tick) for tick in ticks], ensure_ascii=False)
+    shown = list(range(0, len(ticks), every))
+    return alt.Axis(grid=False, ticks=False, labelAngle=0, labelExpr=f"{names}[datum.value]", values=shown)
+
+
+def _axis(ticks: tuple) -> alt.Axis:
+    """Labels for every tick of a short axis of bars, and for about a dozen of a long one."""
+    every = math.ceil(len(ticks) / 12)
     shown = {} if every == 1 else {"values": list(ticks[::every])}
-    return alt.Axis(grid=False, labelOverlap=True, **{"labelAngle": 0, **options}, **shown)
+    return alt.Axis(grid=False, labelOverlap=True, labelAngle=0, **shown)
 
 
 # --- bars -----------------------------------------------------------------------------------------------------------

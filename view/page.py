@@ -114,6 +114,8 @@ def _widget(knob: Knob) -> None:
             st.selectbox(knob.label, knob.choices, index=knob.choices.index(knob.default), **common)
         case "truth":
             st.toggle(knob.label, knob.default, **common)
+        case "text" if knob.high > 200:
+            st.text_area(knob.label, knob.default, max_chars=int(knob.high), **common)
         case "text":
             st.text_input(knob.label, knob.default, max_chars=int(knob.high), **common)
         case _ if knob.scale == "log":
@@ -123,6 +125,27 @@ def _widget(knob: Knob) -> None:
         case "number":
             step = knob.step or (knob.high - knob.low) / 100
             st.slider(knob.label, float(knob.low), float(knob.high), float(knob.default), step=step, **common)
+
+
+def upload(label: str, into: str, parse: Callable[[bytes], str], kinds: Iterable[str]) -> None:
+    """A file of the reader's that fills the text knob `into`, and so becomes part of the address.
+
+    parse  file -> text; its ValueError is shown, and the knob stays as it was
+    """
+    key = f"upload {into}"
+
+    def fill() -> None:
+        file = st.session_state[key]
+        st.session_state[f"{key} failed"] = ""
+        if file is not None:
+            try:
+                st.session_state[into] = parse(file.getvalue())
+            except ValueError as wrong:
+                st.session_state[f"{key} failed"] = f"{file.name}: {wrong}"
+
+    st.file_uploader(label, list(kinds), key=key, on_change=fill)
+    if wrong := st.session_state.get(f"{key} failed"):
+        st.warning(f"{wrong}. What was there stays.", icon="⚠️")
 
 
 def predict(question: str, answers: Iterable[str], right: str, because: str) -> None:
@@ -184,6 +207,35 @@ def _specification(name: str, layout: tuple, options_text: str, _chart, _signals
     for needless in ("data", "$schema", "config", "datasets"):
         specification.pop(needless, None)
     return specification
+
+
+def losses(moment: Run, caption: str = "") -> None:
+    """The picture every experiment owes its reader: loss by step, an arm a line, between knowing nothing and the floor."""
+    facts = moment.facts
+    rules = {"knows nothing": facts["baseline"], "best possible": facts.get("floor", 0.0)}
+    show(
+        charts.curve,
+        moment["loss"],
+        x="step",
+        colour="arm",
+        log=True,
+        across=(0, moment.config.steps),
+        rules={name: loss for name, loss in rules.items() if loss > 0},
+        title="Loss",
+        caption=caption
+        or "Mean loss on fresh batches since the moment before; line: median, band: range of the seeds. "
+        "All arms start from the same weights and see the same batches.",
+    )
+
+
+def ledger(*rows: tuple[str, str, str]) -> None:
+    """A table of (what, shape, meaning): the tensors on this page at their present sizes."""
+    lines = [
+        "| | shape | |",
+        "|---|---|---|",
+        *(f"| {what} | `{shape}` | {meaning} |" for what, shape, meaning in rows),
+    ]
+    st.markdown("\n".join(lines))
 
 
 def tell(**facts: tuple[str, str] | str) -> None:

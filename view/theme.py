@@ -29,6 +29,7 @@ MEANING = {
     "no clipping": RED,
 }
 
+INK = "#7d828c"  # of numbers that stand on colour, in both themes
 FAINT = "rgba(128, 133, 144, 0.10)"
 SCALES = {
     "signed": [BLUE, FAINT, ORANGE],

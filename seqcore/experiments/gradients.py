@@ -72,14 +72,6 @@ class Config(knobs.Config):
     rate: float = knob(0.003, "Learning rate", 1e-4, 0.1, scale="log", group="Training")
     clip: float = knob(1.0, "Clip the gradient norm at", 0.0, 10.0, step=0.1, group="Training", help="0 is off.")
     steps: int = knob(300, "Training steps", 50, 2000, step=50, group="Training")
-    seeds: int = knob(
-        3, "Seeds", 1, 8, group="Repetition", help="How many networks, each with its own weights and data."
-    )
-    seed: int = knob(0, "First seed", 0, 999, group="Repetition")
-
-    @property
-    def repetitions(self) -> range:
-        return range(self.seed, self.seed + self.seeds)
 
 
 def before(config: Config) -> Run:
