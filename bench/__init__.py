@@ -29,7 +29,7 @@ class Comparison(NamedTuple):
 
 
 def compare(ours: Callable[[], object], theirs: Callable[[], object], pairs: int = PAIRS) -> Comparison:
-    """Time both in turn, `pairs` times. A measurement lasts some twenty milliseconds: short calls are repeated within it."""
+    """Time both in turn, `pairs` times; short calls are repeated until a measurement lasts some twenty milliseconds."""
     theirs()
     repeats = max(1, round(20e-3 / seconds(theirs, 1)))
     ours()

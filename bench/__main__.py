@@ -1,4 +1,4 @@
-"""Print the machine, then every table of this package: `python -m bench`, or some of them: `python -m bench kernels`."""
+"""Print the machine, then every table of this package, or those named: `python -m bench [kernels ...]`."""
 
 from __future__ import annotations
 

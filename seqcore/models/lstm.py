@@ -22,7 +22,7 @@ from seqcore.models.rnn import share, uniform, until
 
 
 class State(NamedTuple):
-    """One time step, each (batch, hidden): hidden state h, cell c, and the gates i, f, o and candidate g that made them."""
+    """One time step, each (batch, hidden): state h, cell c, and the gates i, f, o and candidate g that made them."""
 
     h: Tensor
     c: Tensor

@@ -33,7 +33,7 @@ def gradient_check(
     index: tuple[int, ...],
     eps: float = 1e-5,
 ) -> Check:
-    """The derivative of loss(y) for the weight at `index` of the parameter `name`, in float64; the model stays as it is.
+    """The derivative of loss(y) for the weight at `index` of parameter `name`, in float64; the model stays as it is.
 
     model  anything with `model(x)` and `model.trace(x)`, such as RNN, LSTM or GRU
     loss   maps y in float64 to a scalar
