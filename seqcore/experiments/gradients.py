@@ -56,7 +56,7 @@ WEIGHTS: dict[str, Callable[..., torch.Tensor]] = {
 
 
 @dataclass(frozen=True)
-class Config(knobs.Config):
+class Config(knobs.Repeated):
     length: int = knob(100, "Sequence length T", 2, 200, group="Network")
     hidden: int = knob(32, "Hidden size H", 2, 128, group="Network")
     activation: str = knob("tanh", "Activation φ", choices=ACTIVATIONS, group="Network")
