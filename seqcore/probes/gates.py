@@ -100,7 +100,7 @@ def linear_slope(model: LSTM | GRU) -> float:
     """Decades that a gradient loses (below 0) or gains a step while states and inputs are near zero.
 
     Gates are at their biases; biases of the candidate are left out. Good to about 0.01 for a GRU, and for an LSTM whose
-    forget bias is 2 or less; with 3 or more the cell leaves the neighbourhood of zero, and this is 0.02 to 0.04 too high.
+    forget bias is 2 or less; from 3 on the cell leaves the neighbourhood of zero, and this is 0.02 to 0.04 too high.
     """
     with torch.no_grad():
         J = JACOBIANS[type(model)](model)
