@@ -171,10 +171,12 @@ def test_one_batch_is_learned_by_heart(name):
 
 
 @pytest.mark.slow
-def test_a_recurrent_network_beats_counts_and_windows_on_the_story():
+@pytest.mark.parametrize(("name", "enough"), [("RNN", 5.0), ("LSTM", 4.9), ("GRU", 5.0)])
+def test_a_state_beats_counts_and_windows_on_the_story(name, enough):
     generator = drawn_from(0)
-    model = Latent(RNN(16, 64, generator=generator), 27, 16, generator)
-    assert 3.5 <= best_perplexity(model, Text(STORY, 32), steps=250, seed=0) <= 5.0
+    model = Latent(CELLS[name](16, 64, generator=generator), 27, 16, generator)
+    # 5.37 is the best of the counts; a text of 2 559 characters cannot teach much more than this
+    assert 3.5 <= best_perplexity(model, Text(STORY, 32), steps=250, seed=0) <= enough
 
 
 def test_training_and_drawing_give_the_same_in_any_thread():
