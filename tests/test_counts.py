@@ -164,7 +164,8 @@ def test_wrong_counts_and_models_are_refused_by_name():
     whole = Counts(["abab"], "ab", longest=None)
     for make, message in [
         (lambda: Counts(["abc"], "ab", 1), "'c' is not one of the 2 symbols"),
-        (lambda: Counts([""], "", 1), r"vocabulary = \(\) is empty"),
+        (lambda: Counts([""], "", 1), "vocabulary has 0 symbols"),
+        (lambda: Counts(["ab"], "aab", 1), "vocabulary has 3 symbols, 2 of them different"),
         (lambda: Counts(["ab"], "ab", -1), "longest = -1 is less than 0"),
         (lambda: CountModel(counts, 3), "order = 3 is not from 0 to 2"),
         (lambda: CountModel(counts, None), "order = None does not fit counts of contexts up to 2"),

@@ -75,7 +75,7 @@ class Counts:
     length is the node's depth and a context grows by one lookup. Whole histories are the paths from
     the starts of the sequences; contexts of τ symbols are the paths of all windows of τ + 1.
 
-    Raises ValueError for an empty vocabulary, a symbol outside it, or longest < 0.
+    Raises ValueError for an empty vocabulary or one with a symbol twice, a symbol outside it, or longest < 0.
     """
 
     def __init__(self, sequences: Iterable[Sequence], vocabulary: Sequence, longest: int | None):
@@ -83,8 +83,8 @@ class Counts:
             raise ValueError(f"longest = {longest} is less than 0")
         self.vocabulary, self.longest = tuple(vocabulary), longest
         self.index = {symbol: v for v, symbol in enumerate(self.vocabulary)}
-        if not self.index:
-            raise ValueError("vocabulary = () is empty")
+        if not self.index or len(self.index) < len(self.vocabulary):
+            raise ValueError(f"vocabulary has {len(self.vocabulary)} symbols, {len(self.index)} of them different")
         self._child: dict[tuple[int, object], int] = {}
         # by node; the root, node 0, is the empty context
         self._seen, self._followed, self._depth = [0], [0], [0]
@@ -231,7 +231,7 @@ class CountModel:
         return node
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MarkovChain:
     """A first-order chain: P[i, j] = P(x_{t+1} = j | x_t = i), (symbol, next), every row summing to one.
 
