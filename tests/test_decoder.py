@@ -199,6 +199,8 @@ def test_impossible_decoders_are_named_with_their_limits():
         decoder_of()(tokens_of(1, 2))
     with pytest.raises(ValueError, match="given a memory, but made with cross = False"):
         decoder_of(cross=False)(tokens_of(1, 2), memory.double())
+    with pytest.raises(ValueError, match=r"lengths = \[2\] are given, but no memory"):
+        decoder_of(cross=False)(tokens_of(1, 2), lengths=torch.tensor([2]))
     model = decoder_of(cross=False, causal=False)
     with pytest.raises(ValueError, match="without causal = True later tokens change them"):
         model.trace(tokens_of(1, 2), past=model.trace(tokens_of(1, 2))[1])

@@ -158,6 +158,10 @@ def test_a_query_that_may_see_nothing_gives_the_bias_and_finite_gradients():
 def test_impossible_heads_are_named_with_their_limits():
     with pytest.raises(ValueError, match="width = 10 is not a multiple of heads = 3"):
         MultiHeadAttention(10, 3)
+    with pytest.raises(ValueError, match="d_k = 0 is less than 1"):
+        MultiHeadAttention(10, 2, d_k=0)
+    with pytest.raises(ValueError, match=r"heads_on has shape \(3,\); there are 2 heads"):
+        MultiHeadAttention(4, 2)(torch.zeros(1, 1, 4), heads_on=torch.ones(3))
     with pytest.raises(ValueError, match="heads = 0 is less than 1"):
         MultiHeadAttention(10, 0)
     with pytest.raises(ValueError, match="d_k = 3 is odd, and rotary positions turn pairs"):

@@ -257,15 +257,13 @@ def badge(agreement: float | None) -> None:
 # --- live training --------------------------------------------------------------------------------------------------
 
 
-def play(run: Callable[[C], Iterator[Run]], config: C, figures: Callable[[Run], None], autoplay: bool = False) -> None:
+def play(run: Callable[[C], Iterator[Run]], config: C, figures: Callable[[Run], None]) -> None:
     """Train live: buttons, then the figures of the newest moment, then a way back through all moments.
 
-    run      an experiment; figures  draws one moment; autoplay  begins without being asked
+    run      an experiment; figures  draws one moment
     """
     shelf = st.session_state.setdefault("shelf", player.Shelf())
     playback = shelf.get(run, config)
-    if autoplay and not playback.moments:
-        playback.playing = True
     if not playback.moments:
         playback.advance(0)
     _buttons(shelf, playback, run, config)

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from seqcore.models.attention import Steps, causal, padding
 from seqcore.models.encoder import Around, Embedding, FeedForward, like_layer, like_weights
 from seqcore.models.heads import MultiHeadAttention, affine
+from seqcore.models.positions import LIMIT
 from seqcore.models.rnn import share
 
 
@@ -44,7 +45,7 @@ class DecoderSteps(NamedTuple):
 
 
 class Edit(NamedTuple):
-    """Weights to read the memory with instead of the model's own, in one row of one map.
+    """Weights to read the memory with instead of the model's own, in one row of one map; the same for a whole batch.
 
     layer, head  of the attention on the memory, from 0
     row          the time step of the query, from 0: it is the one that says the token at time row + 1
@@ -156,6 +157,15 @@ def elapsed(past: DecoderSteps | None) -> int:
     return 0 if past is None else past.attention.k.shape[2]
 
 
+def up_to(lengths: Tensor | None, memory: Tensor | None) -> Tensor | None:
+    """The mask (batch, 1, key) of a memory whose rows end at these lengths; None where no lengths are given."""
+    if lengths is None:
+        return None
+    if memory is None:
+        raise ValueError(f"lengths = {lengths.tolist()} are given, but no memory that could have them")
+    return padding(lengths, memory.shape[1])
+
+
 class Decoder(nn.Module):
     """tokens: (batch, time) -> logits: (batch, time, vocabulary) of the token after each.
 
@@ -178,7 +188,7 @@ class Decoder(nn.Module):
         causal: bool = True,
         cross: bool = True,
         positions: str = "sinusoidal",
-        limit: int = 512,
+        limit: int = LIMIT,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
@@ -195,7 +205,7 @@ class Decoder(nn.Module):
 
     def forward(self, tokens: Tensor, memory: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         """memory: (batch, key, width) and lengths: (batch,), up to which each of its rows may be read."""
-        seen = None if lengths is None else padding(lengths, memory.shape[1])
+        seen = up_to(lengths, memory)
         y = self.embedding(tokens)
         for layer in self.layers:
             y = layer(y, memory, seen)
@@ -219,7 +229,7 @@ class Decoder(nn.Module):
         past = [None] * len(self.layers) if past is None else past
         start = elapsed(past[0])
         rereads = {} if edit is None else {self._checked(edit, memory).layer: lambda weights: edit.put(weights, start)}
-        seen = None if lengths is None else padding(lengths, memory.shape[1])
+        seen = up_to(lengths, memory)
         y, trail = self.embedding(tokens, start), []
         for i, layer in enumerate(self.layers):
             y, steps = layer.trace(y, memory, seen, past[i], rereads.get(i))

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from seqcore.models.attention import Steps, padding
 from seqcore.models.heads import MultiHeadAttention, affine
-from seqcore.models.positions import scheme
+from seqcore.models.positions import LIMIT, scheme
 from seqcore.models.rnn import share, until
 
 NORMS = ("pre", "post", "none")
@@ -208,7 +208,7 @@ class Encoder(nn.Module):
         norm: str = "pre",
         residual: bool = True,
         positions: str = "sinusoidal",
-        limit: int = 512,
+        limit: int = LIMIT,
         generator: torch.Generator | None = None,
     ):
         super().__init__()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqcore.models.attention import Steps, five_steps, truths
-from seqcore.models.positions import scheme
+from seqcore.models.positions import POSITIONS, scheme
 from seqcore.models.rnn import share, uniform
 
 
@@ -31,7 +31,7 @@ class MultiHeadAttention(nn.Module):
     generator        where the initial weights come from: U(-1/√fan_in, 1/√fan_in), as torch.nn.Linear. (Torch's own
                      attention draws W_q, W_k, W_v together by Glorot's rule, √1.5 times as wide, and zero biases)
 
-    Raises ValueError where heads do not divide the width, or rotary positions meet an odd d_k.
+    Raises ValueError where heads do not divide the width, a size is below 1, or rotary positions meet an odd d_k.
     """
 
     def __init__(
@@ -50,12 +50,16 @@ class MultiHeadAttention(nn.Module):
             raise ValueError(f"heads = {heads} is less than 1")
         if width % heads and (d_k is None or d_v is None):
             raise ValueError(f"width = {width} is not a multiple of heads = {heads}")
-        d_k, d_v = d_k or width // heads, d_v or width // heads
-        memory = memory or width
-        content = content or memory
-        if positions == "rotary" and d_k % 2:
+        d_k = width // heads if d_k is None else d_k
+        d_v = width // heads if d_v is None else d_v
+        memory = width if memory is None else memory
+        content = memory if content is None else content
+        for name, size in dict(width=width, d_k=d_k, d_v=d_v, memory=memory, content=content).items():
+            if size < 1:
+                raise ValueError(f"{name} = {size} is less than 1")
+        if scheme(positions) is POSITIONS["rotary"] and d_k % 2:
             raise ValueError(f"d_k = {d_k} is odd, and rotary positions turn pairs")
-        self.heads, self.positions, self.turned = heads, positions, scheme(positions).turned
+        self.heads, self.positions = heads, positions
         self.W_q, self.b_q = affine(heads * d_k, width, generator)
         self.W_k, self.b_k = affine(heads * d_k, memory, generator)
         self.W_v, self.b_v = affine(heads * d_v, content, generator)
@@ -143,14 +147,18 @@ class MultiHeadAttention(nn.Module):
         sizes = [len(self.b_q), len(self.b_k), len(self.b_v)]
         q, k, v = (self._cut(part) for part in F.linear(x, W, b).split(sizes, -1))
         start = 0 if past is None else past.k.shape[2]
-        q, k = self.turned(q, start), self.turned(k, start)
+        turned = scheme(self.positions).turned
+        q, k = turned(q, start), turned(k, start)
         return (q, k, v) if past is None else (q, torch.cat([past.k, k], 2), torch.cat([past.v, v], 2))
 
     def _cut(self, part: Tensor) -> Tensor:
         return part.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (batch, head, time, d)
 
     def _merge(self, z: Tensor, heads_on: Tensor | None) -> Tensor:
-        z = z if heads_on is None else z * heads_on.to(z)[:, None, None]
+        if heads_on is not None:
+            if heads_on.shape != (self.heads,):
+                raise ValueError(f"heads_on has shape {tuple(heads_on.shape)}; there are {self.heads} heads")
+            z = z * heads_on.to(z)[:, None, None]
         return F.linear(z.transpose(1, 2).flatten(2), self.W_o, self.b_o)
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 BASE = 10_000.0  # of both papers
+LIMIT = 512  # time steps that a learned table can tell apart, unless said otherwise
 
 
 def frequencies(width: int) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from seqcore.models.decoder import Decoder, DecoderSteps, Edit
 from seqcore.models.encoder import Encoder, EncoderSteps
+from seqcore.models.positions import LIMIT
 
 
 class Trail(NamedTuple):
@@ -63,7 +64,7 @@ class Transformer(nn.Module):
         norm: str = "pre",
         causal: bool = True,
         positions: str = "sinusoidal",
-        limit: int = 512,
+        limit: int = LIMIT,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
