@@ -16,7 +16,7 @@ def gap(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     assert ours.shape == theirs.shape, f"{tuple(ours.shape)} against {tuple(theirs.shape)}"
     if not ours.numel():
         return 0.0
-    return float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1))
+    return ((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1)).item()
 
 
 def gradients(y: torch.Tensor, wanted: list[torch.Tensor], seed: int = 7) -> tuple[torch.Tensor, ...]:

@@ -19,6 +19,7 @@ ALLOWED = {
     "seqcore": {"torch", "numpy", "seqcore"},
     "seqcore/models": {"torch", "numpy", "seqcore.kernels", "seqcore.models"},
     "seqcore/kernels.py": {"torch"},
+    "seqcore/tasks": {"torch", "numpy", "seqcore.tasks", "seqcore.models.counts"},
     "seqcore/record.py": {"numpy"},
     "seqcore/knobs.py": set(),
     "seqcore/symbols.py": set(),

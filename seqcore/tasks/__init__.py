@@ -17,6 +17,8 @@ from torch.nn import functional as F
 class Batch(NamedTuple):
     """x: (batch, time, features) numbers or (batch, time) symbols; y: (batch, answers) numbers or symbols.
 
+    Where a step has several answers, y has one more axis for them.
+
     lengths: (batch,) whole numbers where rows differ in length, else None.
     """
 
@@ -30,6 +32,7 @@ class Task(ABC):
 
     inputs    features of x a step, or the size of the vocabulary where x holds symbols
     outputs   numbers a model must give for each answer: 1 for a quantity, else the number of classes
+    vocabulary  names of the inputs, in their order
     at        the time steps at which an answer is due, as a slice
     unit      "squared error" or "nats": what `loss` is measured in
     baseline  the loss of the best answer that does not look at x
@@ -38,6 +41,7 @@ class Task(ABC):
 
     inputs: int
     outputs: int
+    vocabulary: tuple[str, ...]
     at: slice = slice(None)
     unit: str = "nats"
     baseline: float
