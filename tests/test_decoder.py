@@ -11,9 +11,10 @@ from seqcore.models.attention import causal, padding
 from seqcore.models.decoder import Decoder, DecoderLayer, Edit
 from seqcore.models.positions import POSITIONS
 
+# At least four features: the layer norm of two is nearly their sign, which float32 cannot differentiate to 1e-5.
 sizes = st.fixed_dictionaries(
     {"batch": st.integers(1, 3), "time": st.integers(1, 5), "memory": st.integers(1, 5)}
-    | {"heads": st.integers(1, 4), "d": st.integers(1, 3)}
+    | {"heads": st.integers(1, 4), "d": st.integers(4, 6)}
 )
 
 

@@ -13,9 +13,10 @@ from seqcore.models.attention import padding
 from seqcore.models.encoder import NORMS, Encoder, EncoderLayer
 from seqcore.models.positions import POSITIONS
 
+# At least four features: the layer norm of two is nearly their sign, which float32 cannot differentiate to 1e-5.
 sizes = st.fixed_dictionaries(
     {"batch": st.integers(1, 3), "time": st.integers(1, 5), "heads": st.integers(1, 4)}
-    | {"d": st.integers(1, 3), "feedforward": st.integers(1, 7)}
+    | {"d": st.integers(4, 6), "feedforward": st.integers(1, 7)}
 )
 
 
