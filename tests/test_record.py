@@ -1,0 +1,80 @@
+"""Signals and runs: named, immutable, comparable, picklable."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from seqcore.knobs import Repeated
+from seqcore.record import Run, Signal
+
+WEIGHTS = Signal("weights", ("head", "key"), [[0.25, 0.75], [0.5, 0.5]], {"key": ("a", "b")})
+
+
+def test_a_signal_keeps_a_copy_that_nobody_can_change():
+    values = np.zeros(3)
+    signal = Signal("h", ("time",), values)
+    values[0] = 7
+    assert signal.values[0] == 0
+    with pytest.raises(ValueError, match="read-only"):
+        signal.values[0] = 1
+    with pytest.raises(AttributeError):
+        signal.name = "other"
+    with pytest.raises(TypeError):
+        signal.ticks["time"] = (5, 6, 7)
+
+
+def test_at_takes_axes_away_and_pick_does_so_by_name():
+    assert WEIGHTS.at(head=0).values.tolist() == [0.25, 0.75]
+    assert WEIGHTS.at(head=-1).axes == ("key",)
+    assert WEIGHTS.pick(key="b").values.tolist() == [0.75, 0.5]
+    assert float(WEIGHTS.pick(key="b", head=1).values) == 0.5
+    assert WEIGHTS.ticks["head"] == (0, 1)
+
+
+def test_what_a_signal_does_not_have_is_named():
+    with pytest.raises(KeyError, match=r"weights has no axis \['layer'\]; its axes are \('head', 'key'\)"):
+        WEIGHTS.at(layer=0)
+    with pytest.raises(IndexError):
+        WEIGHTS.at(head=2)
+    with pytest.raises(ValueError, match=r"'z' is not on axis 'key', which has \('a', 'b'\)"):
+        WEIGHTS.pick(key="z")
+
+
+@pytest.mark.parametrize(
+    ("axes", "values", "ticks", "message"),
+    [
+        (("time",), [[1.0]], {}, "name 1 dimensions, values have 2"),
+        (("time", "time"), [[1.0]], {}, "name one axis twice"),
+        (("time",), [1.0], {"unit": (1,)}, r"ticks for \['unit'\]"),
+        (("time",), [1.0, 2.0], {"time": (1,)}, "1 ticks for axis 'time' of length 2"),
+    ],
+)
+def test_axes_values_and_ticks_have_to_fit(axes, values, ticks, message):
+    with pytest.raises(ValueError, match=message):
+        Signal("h", axes, values, ticks)
+
+
+def test_signals_compare_by_what_they_hold_and_nan_equals_nan():
+    assert Signal("h", ("t",), [1.0, np.nan]) == Signal("h", ("t",), [1.0, np.nan])
+    assert Signal("h", ("t",), [1.0, 2.0]) != Signal("h", ("t",), [1.0, 3.0])
+    assert Signal("h", ("t",), [1.0]) != Signal("h", ("u",), [1.0])
+
+
+def test_a_run_names_the_signals_it_has():
+    run = Run(Repeated(), 3, [WEIGHTS], {"baseline": 0.5})
+    assert run["weights"] is WEIGHTS
+    with pytest.raises(KeyError, match="no signal 'gates'; this run has weights"):
+        run["gates"]
+    with pytest.raises(TypeError):
+        run.facts["baseline"] = 0
+    with pytest.raises(AttributeError):
+        run.step = 4
+
+
+def test_runs_survive_pickling_and_stay_read_only():
+    run = Run(Repeated(seeds=2), 3, [WEIGHTS], {"event": ""})
+    again = pickle.loads(pickle.dumps(run))
+    assert again == run
+    assert again != Run(Repeated(seeds=2), 4, [WEIGHTS], {"event": ""})
+    assert not again["weights"].values.flags.writeable
