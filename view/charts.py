@@ -73,7 +73,7 @@ def line_rows(*signals: Signal, x: str, colour: str | None = None, log: bool = F
         keep = _thin(values.shape[-1], POINTS)
         ticks, names = np.array(signal.ticks[x], dtype=float), _line_names(number, signal, colour)
         kind = "theory" if number else "measured"
-        spread = (_over_seeds(reduce, seeds[..., keep]) for reduce in (np.median, np.min, np.max))
+        spread = (_over_seeds(reduce, seeds[..., keep]) for reduce in (np.nanmedian, np.nanmin, np.nanmax))
         parts.append(_long(ticks[keep], names, kind, *spread))
         if len(seeds) > 1 and not number:
             few = _thin(values.shape[-1], POINTS_OF_A_SEED)
@@ -81,6 +81,9 @@ def line_rows(*signals: Signal, x: str, colour: str | None = None, log: bool = F
                 parts.append(_long(ticks[few], names, f"seed {tick}", own, own, own))
     rows = pd.concat(parts, ignore_index=True)
     rows = rows[np.isfinite(rows["middle"])].reset_index(drop=True)
+    # A seed whose gradient is exactly zero lies below any axis: the band then ends at the median.
+    rows["low"] = rows["low"].where(np.isfinite(rows["low"]), rows["middle"])
+    rows["high"] = rows["high"].where(np.isfinite(rows["high"]), rows["middle"])
     return rows.assign(value=10.0 ** rows["middle"] if log else rows["middle"])
 
 
@@ -386,10 +389,9 @@ def describe(chart: Callable, *signals: Signal, numbers: bool = True, **options)
     if not numbers:
         return text
     table = chart.rows(*signals, **options)
-    value = "value" if chart is bars else "middle"
     main = table if chart is bars else table[~table["kind"].str.startswith("seed")]
     told = [
-        f"{name or title} goes from {rows[value].iloc[0]:.3g} to {rows[value].iloc[-1]:.3g}"
+        f"{name or title} goes from {rows['value'].iloc[0]:.3g} to {rows['value'].iloc[-1]:.3g}"
         for name, rows in main.groupby("colour", sort=False)
     ]
     return f"{text} {'; '.join(told)}." if told and colour is not False else text

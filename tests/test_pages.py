@@ -1,0 +1,99 @@
+"""Every page, found by globbing: it opens, it bears both ends of every knob, and it says what it shows."""
+
+import pytest
+import streamlit as st
+from apps import PAGES, charts_of, config_of, open_page
+
+from view import router
+
+CONCEPTS = [path for path in PAGES if config_of(path)]
+KNOBS = [(path, name) for path in CONCEPTS for name in config_of(path).knobs()]
+
+
+@pytest.fixture(autouse=True)
+def fresh_caches():
+    yield
+    st.cache_resource.clear()
+
+
+def by_stem(value):
+    return getattr(value, "stem", value)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=by_stem)
+def test_a_page_opens_under_its_own_title_and_claim(path):
+    app = open_page(path)
+    title, claim = router.words(path)
+    assert not app.exception
+    assert app.title[0].value == title
+    assert claim[:20].lower() in app.markdown[0].value.lower()
+
+
+@pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
+def test_every_chart_has_words_and_every_page_a_question(path):
+    app = open_page(path)
+    charts = charts_of(app)
+    assert charts
+    assert all(len(alt) > 20 for _, _, alt in charts), [alt for _, _, alt in charts]
+    assert app.get("button_group") or app.get("pills"), "a question before the answer"
+    assert len(app.caption) >= len(charts) / 2, "captions say what is drawn"
+
+
+@pytest.mark.parametrize(("path", "name"), KNOBS, ids=by_stem)
+def test_a_page_bears_both_ends_of_a_knob(path, name):
+    knob = config_of(path).knobs()[name]
+    app = open_page(path)
+    for value in (knob.corners[0], knob.corners[-1]):
+        app.session_state[name] = value
+        app.run()
+        assert not app.exception, f"{name} = {value}"
+        assert app.title, f"{name} = {value}"
+
+
+@pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
+def test_one_run_of_the_page_is_one_tick_of_the_training(path):
+    app = open_page(path)
+    trains = [button for button in app.button if button.key.endswith(" play")]
+    if not trains:
+        pytest.skip("nothing to train on this page")
+    name = trains[0].key.removesuffix(" play")
+    app.button(key=f"{name} step").click().run()
+    assert not app.exception
+    app.button(key=f"{name} play").click().run()
+    assert "Pause" in app.button(key=f"{name} play").label or app.button(key=f"{name} play").disabled
+    app.run()
+    assert not app.exception
+    if not app.button(key=f"{name} play").disabled:
+        app.button(key=f"{name} play").click().run()
+    app.button(key=f"{name} reset").click().run()
+    assert "Train" in app.button(key=f"{name} play").label
+    assert not app.exception
+
+
+def test_presets_are_legal_and_turn_what_they_say():
+    for path in CONCEPTS:
+        app = open_page(path)
+        knobs = config_of(path).knobs()
+        presets = [button for button in app.button if button.key.startswith("preset ")]
+        assert presets, path.stem
+        for key in [button.key for button in presets]:
+            app.button(key=key).click().run()
+            assert not app.exception, f"{path.stem}: {key}"
+            assert {name: app.session_state[name] for name in knobs}
+
+
+def test_an_address_sets_the_knobs():
+    path = next(path for path in PAGES if path.stem == "21_gradients")
+    app = open_page(path, hidden="48", activation="relu")
+    assert app.slider(key="hidden").value == 48
+    assert app.session_state["activation"] == "relu"
+    assert not app.warning
+
+
+def test_a_page_remembers_its_knobs_when_the_reader_returns():
+    gradients = next(path for path in PAGES if path.stem == "21_gradients")
+    app = open_page(gradients)
+    app.slider(key="hidden").set_value(40).run()
+    app.switch_page(str(PAGES[0])).run()
+    app.switch_page(str(gradients)).run()
+    assert app.slider(key="hidden").value == 40
