@@ -93,6 +93,7 @@ def curve(
     x: str,
     colour: str | None = None,
     log: bool = False,
+    log_x: bool = False,
     span: Span | None = None,
     across: Span | None = None,
     rules: Mapping[str, float] | None = None,
@@ -101,7 +102,7 @@ def curve(
     """Lines over the axis `x`, one a tick of the axis `colour`: the median over seeds, their range and each of them.
 
     span, across  fixed limits of y and x; rules  name -> y of horizontal lines (baselines, floors)
-    A logarithmic axis is drawn in decades, so that twenty of them are as even as two.
+    log           y in decades, so that twenty of them are as even as two; log_x  x in doublings
     """
     first = signals[0]
     names = list(dict.fromkeys(name for n, signal in enumerate(signals) for name in _line_names(n, signal, colour)))
@@ -111,7 +112,8 @@ def curve(
     y_axis = alt.Axis(values=alt.ExprRef(_decades()), labelExpr=_powers()) if log else alt.Axis(tickCount=5)
     title, x_title = symbol(first.name).title, AXES.get(x, x)
     y = alt.Y("middle:Q", scale=y_scale, title=title, axis=y_axis)
-    x_scale = alt.Scale(nice=False, **({"domain": list(across)} if across else {}))
+    doublings = {"type": "log", "base": 2} if log_x else {}
+    x_scale = alt.Scale(nice=False, **doublings, **({"domain": list(across)} if across else {}))
     tint = alt.Color("colour:N", scale=_tints(names), legend=_legend(names), title=None)
     base = alt.Chart().encode(
         x=alt.X("x:Q", scale=x_scale, title=x_title, axis=alt.Axis(tickMinStep=1, grid=False)), color=tint
@@ -127,10 +129,11 @@ def curve(
         band = base.mark_area(opacity=0.15, clip=True).encode(y=alt.Y("low:Q", scale=y_scale, title=title), y2="high:Q")
         thin = base.mark_line(opacity=0.35, strokeWidth=0.8, clip=True).encode(y=y, detail="kind:N")
         layers += [band.transform_filter(measured), thin.transform_filter(seed)]
+    layers.append(base.mark_line(strokeWidth=2.4, clip=True).encode(y=y).transform_filter(measured))
     if len(signals) > 1:
+        # Above the measured line, which shows between the dashes where the two agree.
         dashed = base.mark_line(strokeDash=[6, 4], strokeWidth=1.8, clip=True).encode(y=y)
         layers.append(dashed.transform_filter(alt.datum.kind == "theory"))
-    layers.append(base.mark_line(strokeWidth=2.4, clip=True).encode(y=y).transform_filter(measured))
     points = base.mark_point(opacity=0, size=90, clip=True).encode(y=y, tooltip=tooltip)
     layers += [
         points.transform_filter(~seed),
