@@ -33,6 +33,27 @@ SYMBOLS: dict[str, Symbol] = {
     "history": Symbol("log₁₀ ‖dL/dh‖", "The gradient curve of every moment of the training, side by side.", "signed"),
     "h": Symbol("h", "The hidden state: what the network carries from one step to the next.", "signed"),
     "x": Symbol("x", "The input.", "signed"),
+    "q": Symbol("q", "The query of a token: what it looks for.", "signed"),
+    "k": Symbol("k", "The key of a token: what it can be found by.", "signed"),
+    "v": Symbol("v", "The value of a token: what is handed on where its key fits.", "signed"),
+    "scores": Symbol("q · k", "How well a query and a key match: one dot product.", "signed"),
+    "scaled": Symbol("q · k / √d_k", "The scores, brought back to a spread of about one.", "signed"),
+    "z": Symbol("z", "What a query reads: the mean of the values, weighted.", "signed"),
+    "spread": Symbol("spread of the scores", "The standard deviation of q · k after scaling."),
+    "rule": Symbol("√d_k", "d_k products of variance one add up to a variance of d_k."),
+    "density": Symbol("frequency, peak = 1", "How often a score comes, against the commonest one."),
+    "entropy": Symbol("entropy / ln n", "How spread a row of weights is: 0 is one key, 1 is all keys alike.", "share"),
+    "largest": Symbol("largest weight", "The largest share that one key gets.", "share"),
+    "jacobian": Symbol("‖∂weights/∂scores‖", "How far the weights move when the scores are nudged: the median row."),
+    "start": Symbol("‖dL/dW_q‖", "The gradient of the query matrix on the first batch."),
+    "moved": Symbol(
+        "log₁₀ change", "How far an output moves when one token is changed, as a share of its length; no cell: not one bit."
+    ),
+    "travel": Symbol("log₁₀ change", "How far the states move, sublayer by sublayer, when one token is changed."),
+    "padded": Symbol("largest difference", "Between the outputs of a row among padding and those of the row alone."),
+    "by_layer": Symbol("‖dL/dθ‖", "The length of the gradient of all weights of one layer."),
+    "right": Symbol("share of right answers", "On a fixed batch that was never trained on.", "share"),
+    "weights": Symbol("attention weight", "How much of what a query reads comes from a key; they add up to one.", "share"),
 }
 
 AXES: dict[str, str] = {
@@ -46,6 +67,13 @@ AXES: dict[str, str] = {
     "key": "key",
     "activation": "activation",
     "line": "",
+    "d_k": "d_k: entries of a query, and of a key",
+    "score": "score",
+    "position": "position of the output",
+    "changed": "position of the changed token",
+    "stage": "",
+    "layer": "layer",
+    "length": "sequence length T",
 }
 
 

@@ -27,6 +27,16 @@ MEANING = {
     "GRU": GREEN,
     "attention": PURPLE,
     "no clipping": RED,
+    "no scaling": RED,
+    "1/√d_k": BLUE,
+    "1/d_k": GREY,
+    "residual + pre-norm": GREEN,
+    "residual + post-norm": BLUE,
+    "residual only": PURPLE,
+    "norm only": ORANGE,
+    "nothing": RED,
+    "padding masked": GREEN,
+    "padding seen": RED,
 }
 
 INK = "#7d828c"  # of numbers that stand on colour, in both themes
