@@ -36,6 +36,7 @@ class Trainer:
     rate       learning rate
     optimiser  a name in OPTIMISERS
     clip       largest norm of the whole gradient, or 0 for no clipping
+    schedule   step -> what the rate is multiplied by at that step; 1 if not given
     """
 
     def __init__(
@@ -45,10 +46,12 @@ class Trainer:
         rate: float,
         optimiser: str = "Adam",
         clip: float = 0.0,
+        schedule: Callable[[int], float] = lambda step: 1.0,
     ):
         if optimiser not in OPTIMISERS:
             raise ValueError(f"optimiser = {optimiser!r} is not one of {', '.join(OPTIMISERS)}")
         self.model, self.loss, self.clip = model, loss, clip
+        self.rate, self.schedule = rate, schedule
         self.weights = [weight for weight in model.parameters() if weight.requires_grad]
         self.optimiser = OPTIMISERS[optimiser](self.weights, rate)
         self.steps = 0
@@ -73,9 +76,19 @@ class Trainer:
         if not (math.isfinite(value) and math.isfinite(size) and value < HOPELESS):
             self.diverged = self.steps
             return math.nan, math.nan
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate * self.schedule(self.steps)
         self.optimiser.step()
         self.steps += 1
         return value, size
+
+
+def trapezoid(steps: int, rise: int = 20, fall: float = 0.3) -> Callable[[int], float]:
+    """A schedule that climbs to 1 in `rise` steps, stays, and sinks towards 0 over the last share `fall` of `steps`.
+
+    The climb keeps Adam's first, badly informed steps small (Vaswani et al. 2017, section 5.3); the end lets it settle.
+    """
+    return lambda step: min(1.0, (step + 1) / rise, (steps - step) / (fall * steps))
 
 
 class Progress(NamedTuple):
