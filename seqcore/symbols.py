@@ -47,13 +47,16 @@ SYMBOLS: dict[str, Symbol] = {
     "jacobian": Symbol("‖∂weights/∂scores‖", "How far the weights move when the scores are nudged: the median row."),
     "start": Symbol("‖dL/dW_q‖", "The gradient of the query matrix on the first batch."),
     "moved": Symbol(
-        "log₁₀ change", "How far an output moves when one token is changed, as a share of its length; no cell: not one bit."
+        "log₁₀ change",
+        "How far an output moves when one token is changed, as a share of its length; no cell: not one bit.",
     ),
     "travel": Symbol("log₁₀ change", "How far the states move, sublayer by sublayer, when one token is changed."),
     "padded": Symbol("largest difference", "Between the outputs of a row among padding and those of the row alone."),
     "by_layer": Symbol("‖dL/dθ‖", "The length of the gradient of all weights of one layer."),
     "right": Symbol("share of right answers", "On a fixed batch that was never trained on.", "share"),
-    "weights": Symbol("attention weight", "How much of what a query reads comes from a key; they add up to one.", "share"),
+    "weights": Symbol(
+        "attention weight", "How much of what a query reads comes from a key; they add up to one.", "share"
+    ),
 }
 
 AXES: dict[str, str] = {
