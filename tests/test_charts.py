@@ -25,6 +25,11 @@ CASES = {
         dict(x="step", y="lag", across=(0, 9)),
     ),
     "heat map with digits": (charts.heat, MAP, dict(x="time", y="unit", digits=True, span=(-1, 1))),
+    "heat maps side by side": (
+        charts.heat,
+        Signal("weights", ("head", "query", "key"), np.full((2, 3, 3), 1 / 3), {"head": ("one", "two")}),
+        dict(x="key", y="query", beside="head"),
+    ),
     "bars": (charts.bars, BARS, dict(x="step", colour="arm", rules={"floor": 0.5})),
 }
 VALUES = {
@@ -114,6 +119,17 @@ def test_repeated_words_keep_their_own_places():
     rows = charts.cell_rows(weights, x="key", y="query")
     assert len(rows) == 9
     assert rows["x"].nunique() == 3
+
+
+def test_maps_side_by_side_keep_their_cells_and_leave_a_column_between():
+    maps = Signal("weights", ("head", "query", "key"), np.arange(8.0).reshape(2, 2, 2), {"key": ("a", "b")})
+    rows = charts.cell_rows(maps, x="key", y="query", beside="head")
+    assert rows[rows["y"] == 1][["x", "across", "value"]].to_numpy().tolist() == [
+        [0, "a", 2.0],
+        [1, "b", 3.0],
+        [3, "a", 6.0],
+        [4, "b", 7.0],
+    ]
 
 
 def test_large_heat_maps_are_drawn_on_a_canvas():

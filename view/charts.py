@@ -79,12 +79,14 @@ def line_rows(*signals: Signal, x: str, colour: str | None = None, log: bool = F
             few = _thin(values.shape[-1], POINTS_OF_A_SEED)
             for own, tick in zip(seeds[..., few], signal.ticks["seed"]):
                 parts.append(_long(ticks[few], names, f"seed {tick}", own, own, own))
-    rows = pd.concat(parts, ignore_index=True)
-    rows = rows[np.isfinite(rows["middle"])].reset_index(drop=True)
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    drawable = np.isfinite(columns["middle"])
+    columns = {name: column[drawable] for name, column in columns.items()}
     # A seed whose gradient is exactly zero lies below any axis: the band then ends at the median.
-    rows["low"] = rows["low"].where(np.isfinite(rows["low"]), rows["middle"])
-    rows["high"] = rows["high"].where(np.isfinite(rows["high"]), rows["middle"])
-    return rows.assign(value=10.0 ** rows["middle"] if log else rows["middle"])
+    for end in ("low", "high"):
+        columns[end] = np.where(np.isfinite(columns[end]), columns[end], columns["middle"])
+    columns["value"] = 10.0 ** columns["middle"] if log else columns["middle"]
+    return pd.DataFrame(columns)
 
 
 @drawn_from(line_rows, "colour")
@@ -156,18 +158,17 @@ def _over_seeds(reduce: Callable, seeds: np.ndarray) -> np.ndarray:
     return np.where(known, reduce(filled, axis=0), np.nan)
 
 
-def _long(ticks, names, kind: str, middle, low, high) -> pd.DataFrame:
-    count = len(names)
-    return pd.DataFrame(
-        {
-            "x": np.tile(ticks, count),
-            "colour": np.repeat([str(name) for name in names], len(ticks)),
-            "kind": kind,
-            "middle": np.ravel(middle),
-            "low": np.ravel(low),
-            "high": np.ravel(high),
-        }
-    )
+def _long(ticks, names, kind: str, middle, low, high) -> dict[str, np.ndarray]:
+    """Columns of one row a point, for values (names, ticks)."""
+    count = len(names) * len(ticks)
+    return {
+        "x": np.tile(ticks, len(names)),
+        "colour": np.repeat(np.array(names, dtype=object), len(ticks)),
+        "kind": np.full(count, kind, dtype=object),
+        "middle": np.ravel(middle),
+        "low": np.ravel(low),
+        "high": np.ravel(high),
+    }
 
 
 def _thin(length: int, most: int) -> np.ndarray:
@@ -224,11 +225,25 @@ def _powers() -> str:
 # --- heat maps ------------------------------------------------------------------------------------------------------
 
 
-def cell_rows(signal: Signal, *, x: str, y: str, across: Span | None = None, **_) -> pd.DataFrame:
+def side_by_side(signal: Signal, x: str, y: str, beside: str) -> Signal:
+    """The maps along the axis `beside` as one wide map, with a column of no numbers between two."""
+    order = [signal.axes.index(axis) for axis in (y, beside, x)]
+    lines, maps, columns = (signal.values.shape[axis] for axis in order)
+    wide = np.full((lines, maps, columns + 1), np.nan)
+    wide[..., :-1] = signal.values.transpose(order)
+    ticks = {y: signal.ticks[y], x: ((*signal.ticks[x], "") * maps)[:-1]}
+    return Signal(signal.name, (y, x), wide.reshape(lines, -1)[:, :-1], ticks)
+
+
+def cell_rows(
+    signal: Signal, *, x: str, y: str, across: Span | None = None, beside: str | None = None, **_
+) -> pd.DataFrame:
     """One row a cell: x, y, value. Cells that are no number are left out.
 
     x and y are places 0, 1, 2 ..., since names may come twice; with `across`, x is the number itself and `end` the next.
     """
+    if beside:
+        signal = side_by_side(signal, x, y, beside)
     if set(signal.axes) != {x, y}:
         raise ValueError(f"{signal.name} has axes {signal.axes}; a heat map draws {x!r} and {y!r}")
     values = signal.values if signal.axes == (y, x) else signal.values.T
@@ -248,7 +263,7 @@ def cell_rows(signal: Signal, *, x: str, y: str, across: Span | None = None, **_
     return table[np.isfinite(table["value"])].reset_index(drop=True)
 
 
-@drawn_from(cell_rows, "x", "y")
+@drawn_from(cell_rows, "x", "y", "beside")
 def heat(
     signal: Signal,
     *,
@@ -256,13 +271,18 @@ def heat(
     y: str,
     span: Span | None = None,
     across: Span | None = None,
+    beside: str | None = None,
     digits: bool = False,
     height: int = theme.HEIGHT,
 ) -> alt.LayerChart:
     """Cells coloured by value. span: fixed limits of the colour; digits: write the numbers into the cells.
 
     across  fixed limits of a numeric x that still grows (training steps): a cell then reaches to the next column
+    beside  a third axis: a map for each of its ticks, next to each other, with the tick's name below
     """
+    maps = signal.ticks[beside] if beside else ()
+    if beside:
+        signal = side_by_side(signal, x, y, beside)
     entry = symbol(signal.name)
     limits = list(span) if span else {"share": [0, 1]}.get(entry.kind)
     if entry.kind == "signed":
@@ -283,7 +303,9 @@ def heat(
     vertical = alt.Y("y:O", title=AXES.get(y, y), axis=_places(signal.ticks[y]), scale=_room(signal.ticks[y]))
     base = alt.Chart().encode(y=vertical, tooltip=tooltip)
     if across is None:
-        horizontal = alt.X("x:O", title=AXES.get(x, x), axis=_places(signal.ticks[x]), scale=_room(signal.ticks[x]))
+        axis = _middles(maps, len(signal.ticks[x])) if beside else _places(signal.ticks[x])
+        title = AXES.get(beside or x, beside or x)
+        horizontal = alt.X("x:O", title=title, axis=axis, scale=_room(signal.ticks[x]))
         base = base.encode(x=horizontal)
     else:
         scale = alt.Scale(domain=list(across), nice=False)
@@ -311,6 +333,15 @@ def _places(ticks: tuple) -> alt.Axis:
     names = json.dumps([str(tick) for tick in ticks], ensure_ascii=False)
     shown = list(range(0, len(ticks), every))
     return alt.Axis(grid=False, ticks=False, labelAngle=0, labelExpr=f"{names}[datum.value]", values=shown)
+
+
+def _middles(names: tuple, columns: int) -> alt.Axis:
+    """The name of each of several maps that share so many columns, below its middle."""
+    each = (columns + 1) // len(names)
+    middles = [number * each + (each - 1) // 2 for number in range(len(names))]
+    written = json.dumps([str(name) for name in names], ensure_ascii=False)
+    label = f"{written}[floor(datum.value / {each})]"
+    return alt.Axis(grid=False, ticks=False, labelAngle=0, labelExpr=label, values=middles)
 
 
 def _axis(ticks: tuple) -> alt.Axis:
@@ -379,22 +410,21 @@ def bars(
 # --- words ----------------------------------------------------------------------------------------------------------
 
 
-def describe(chart: Callable, *signals: Signal, numbers: bool = True, **options) -> str:
-    """What the chart shows, in words, for a reader who cannot see it; without numbers while they still change."""
+def describe(chart: Callable, rows: pd.DataFrame | None, *signals: Signal, **options) -> str:
+    """What the chart shows, in words, for a reader who cannot see it; without its rows, nothing that may still change."""
     first = signals[0]
     title = symbol(first.name).title
     if chart is heat:
         text = f"Heat map of {title} by {options['y']} and {options['x']}."
         values = first.values[np.isfinite(first.values.astype(float))]
-        return f"{text} From {values.min():.3g} to {values.max():.3g}." if numbers and values.size else text
+        return f"{text} From {values.min():.3g} to {values.max():.3g}." if rows is not None and values.size else text
     x, colour = options["x"], options.get("colour")
     text = f"{'Bars' if chart is bars else 'Lines'} of {title} by {AXES.get(x) or x}."
-    if not numbers:
+    if rows is None:
         return text
-    table = chart.rows(*signals, **options)
-    main = table if chart is bars else table[~table["kind"].str.startswith("seed")]
+    main = rows if chart is bars else rows[~rows["kind"].str.startswith("seed")]
     told = [
-        f"{name or title} goes from {rows['value'].iloc[0]:.3g} to {rows['value'].iloc[-1]:.3g}"
-        for name, rows in main.groupby("colour", sort=False)
+        f"{name or title} goes from {line['value'].iloc[0]:.3g} to {line['value'].iloc[-1]:.3g}"
+        for name, line in main.groupby("colour", sort=False)
     ]
-    return f"{text} {'; '.join(told)}." if told and colour is not False else text
+    return f"{text} {'; '.join(told)}." if told else text
