@@ -31,6 +31,9 @@ SYMBOLS: dict[str, Symbol] = {
         "singular value", "How far the product of Jacobians stretches the most, middle and least stretched direction."
     ),
     "history": Symbol("log₁₀ ‖dL/dh‖", "The gradient curve of every moment of the training, side by side.", "signed"),
+    "reach": Symbol("‖dL/dh_t‖ / ‖dL/dh_T‖", "Of the gradient at the last state, how much arrives at an earlier one."),
+    "far": Symbol("left at the first step", "Of the gradient at the last state, how much arrives at the first one."),
+    "gated": Symbol("‖dL/dh‖", "The gradient curve of cells with and without gates."),
     "h": Symbol("h", "The hidden state: what the network carries from one step to the next.", "signed"),
     "x": Symbol("x", "The input.", "signed"),
     "q": Symbol("q", "The query of a token: what it looks for.", "signed"),
@@ -76,6 +79,7 @@ AXES: dict[str, str] = {
     "changed": "position of the changed token",
     "stage": "",
     "layer": "layer",
+    "bias": "bias of the gate that keeps, before training",
     "length": "sequence length T",
 }
 
