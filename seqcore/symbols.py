@@ -57,6 +57,13 @@ SYMBOLS: dict[str, Symbol] = {
     "padded": Symbol("largest difference", "Between the outputs of a row among padding and those of the row alone."),
     "by_layer": Symbol("‖dL/dθ‖", "The length of the gradient of all weights of one layer."),
     "right": Symbol("share of right answers", "On a fixed batch that was never trained on.", "share"),
+    "next": Symbol("P(xₜ | past)", "The probability of the character that came, given those before it.", "share"),
+    "sofar": Symbol("P(x₁ … xₜ)", "The product of all the conditional probabilities up to here."),
+    "perplexity": Symbol("perplexity", "Among how many equally likely characters one has to choose, on average."),
+    "best": Symbol("perplexity", "The lowest so far."),
+    "collapse": Symbol("share", "Of contexts, or of held-out characters, by the length of the context.", "share"),
+    "mask": Symbol("is a character", "1 where a row has a character, 0 where it has padding.", "share"),
+    "told": Symbol("perplexity", "Of a padded batch, averaged over its characters or over all its cells."),
     "weights": Symbol(
         "attention weight", "How much of what a query reads comes from a key; they add up to one.", "share"
     ),
@@ -75,11 +82,16 @@ AXES: dict[str, str] = {
     "line": "",
     "d_k": "d_k: entries of a query, and of a key",
     "score": "score",
-    "position": "position of the output",
-    "changed": "position of the changed token",
+    "position": "output",
+    "changed": "changed token",
     "stage": "",
     "layer": "layer",
-    "bias": "bias of the gate that keeps, before training",
+    "model": "",
+    "order": "order: characters of the past that count",
+    "context": "length of the context",
+    "row": "row of the batch",
+    "extra": "columns of padding added",
+    "bias": "bias of the gate that keeps",
     "length": "sequence length T",
 }
 
