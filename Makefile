@@ -7,7 +7,7 @@ run: .venv/run.stamp
 	$(BIN)/streamlit run dashboard.py
 
 test: .venv/test.stamp style
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench: .venv/test.stamp
 	$(BIN)/python -m bench

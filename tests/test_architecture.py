@@ -15,7 +15,7 @@ ALLOWED = {
     "dashboard.py": {"streamlit", "view"},
     "pages": {"streamlit", "seqcore.experiments", "view"},
     "view": {"streamlit", "altair", "pandas", "numpy", "seqcore.record", "seqcore.knobs", "seqcore.symbols", "view"},
-    "bench": {"torch", "numpy", "seqcore", "bench"},
+    "bench": {"torch", "numpy", "streamlit.testing", "seqcore", "view", "bench"},
     "seqcore": {"torch", "numpy", "seqcore"},
     "seqcore/models": {"torch", "numpy", "seqcore.kernels", "seqcore.models"},
     "seqcore/kernels.py": {"torch"},

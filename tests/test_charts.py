@@ -61,7 +61,7 @@ def test_a_chart_names_fields_that_its_rows_have(case, values):
     own = {"name", "at"} if "rules" in options else set()
     assert fields(specification) - own <= set(rows.columns)
     assert np.isfinite(rows.select_dtypes("number").to_numpy()).all()
-    assert charts.describe(chart, changed, **options)
+    assert charts.describe(chart, rows, changed, **options)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -148,9 +148,9 @@ def test_axes_that_a_chart_cannot_draw_are_named(chart, options):
 
 
 def test_while_training_the_words_hold_no_numbers_and_afterwards_they_do():
-    during = charts.describe(charts.curve, LOSS, numbers=False, **LINES)
+    during = charts.describe(charts.curve, None, LOSS, **LINES)
     assert not any(sign.isdigit() for sign in during)
-    assert "with goes from 5 to 8" in charts.describe(charts.curve, LOSS, **LINES)
+    assert "with goes from 5 to 8" in charts.describe(charts.curve, charts.line_rows(LOSS, **LINES), LOSS, **LINES)
 
 
 def test_one_name_has_one_colour_and_strangers_get_others():

@@ -328,8 +328,9 @@ def _room(ticks: tuple) -> alt.Scale:
 
 
 def _places(ticks: tuple) -> alt.Axis:
-    """Every tick's name at its place on a short axis, about a dozen names on a long one."""
-    every = math.ceil(len(ticks) / (24 if isinstance(ticks[0], str) else 12))
+    """Every tick's name at its place on a short axis, about a dozen names on a long one, more if they are letters."""
+    room = 12 if not isinstance(ticks[0], str) else 24 if max(map(len, ticks)) > 1 else 64
+    every = math.ceil(len(ticks) / room)
     names = json.dumps([str(tick) for tick in ticks], ensure_ascii=False)
     shown = list(range(0, len(ticks), every))
     return alt.Axis(grid=False, ticks=False, labelAngle=0, labelExpr=f"{names}[datum.value]", values=shown)
@@ -344,18 +345,11 @@ def _middles(names: tuple, columns: int) -> alt.Axis:
     return alt.Axis(grid=False, ticks=False, labelAngle=0, labelExpr=label, values=middles)
 
 
-def _axis(ticks: tuple) -> alt.Axis:
-    """Labels for every tick of a short axis of bars, and for about a dozen of a long one."""
-    every = math.ceil(len(ticks) / 12)
-    shown = {} if every == 1 else {"values": list(ticks[::every])}
-    return alt.Axis(grid=False, labelOverlap=True, labelAngle=0, **shown)
-
-
 # --- bars -----------------------------------------------------------------------------------------------------------
 
 
 def bar_rows(signal: Signal, *, x: str, colour: str | None = None, **_) -> pd.DataFrame:
-    """One row a bar: x, colour, value."""
+    """One row a bar: x, colour, value; x is a place 0, 1, 2 ..., since names may come twice."""
     order = tuple(axis for axis in (colour, x) if axis in signal.axes)
     if set(order) != set(signal.axes):
         raise ValueError(f"{signal.name} has axes {signal.axes}; bars draw {x!r} and {colour!r}")
@@ -363,7 +357,8 @@ def bar_rows(signal: Signal, *, x: str, colour: str | None = None, **_) -> pd.Da
     names = signal.ticks[colour] if colour in signal.axes else ("",)
     table = pd.DataFrame(
         {
-            "x": [str(tick) for tick in signal.ticks[x]] * len(names),
+            "x": np.tile(np.arange(len(signal.ticks[x])), len(names)),
+            "across": [str(tick) for tick in signal.ticks[x]] * len(names),
             "colour": np.repeat([str(name) for name in names], len(signal.ticks[x])),
             "value": np.ravel(values),
         }
@@ -383,13 +378,12 @@ def bars(
 ) -> alt.LayerChart:
     """A bar for every tick of x, in groups if there is a colour axis."""
     names = [str(name) for name in (signal.ticks[colour] if colour in signal.axes else ("",))]
-    ticks = [str(tick) for tick in signal.ticks[x]]
     scale = alt.Scale(**({"domain": list(span)} if span else {}))
     chart = (
         alt.Chart()
         .mark_bar(clip=True)
         .encode(
-            x=alt.X("x:N", sort=ticks, title=AXES.get(x, x), axis=_axis(tuple(ticks))),
+            x=alt.X("x:O", title=AXES.get(x, x), axis=_places(signal.ticks[x]), scale=_room(signal.ticks[x])),
             y=alt.Y("value:Q", scale=scale, title=symbol(signal.name).title, axis=alt.Axis(tickCount=5)),
             color=alt.Color(
                 "colour:N",
@@ -397,7 +391,7 @@ def bars(
                 legend=_legend(names),
                 title=None,
             ),
-            tooltip=[alt.Tooltip("x:N", title=AXES.get(x) or x), alt.Tooltip("value:Q", format=".3~g")],
+            tooltip=[alt.Tooltip("across:N", title=AXES.get(x) or x), alt.Tooltip("value:Q", format=".3~g")],
         )
     )
     if len(names) > 1:
@@ -418,7 +412,7 @@ def describe(chart: Callable, rows: pd.DataFrame | None, *signals: Signal, **opt
         text = f"Heat map of {title} by {options['y']} and {options['x']}."
         values = first.values[np.isfinite(first.values.astype(float))]
         return f"{text} From {values.min():.3g} to {values.max():.3g}." if rows is not None and values.size else text
-    x, colour = options["x"], options.get("colour")
+    x = options["x"]
     text = f"{'Bars' if chart is bars else 'Lines'} of {title} by {AXES.get(x) or x}."
     if rows is None:
         return text

@@ -184,14 +184,13 @@ def show(chart: Callable, *signals: Signal, caption: str = "", title: str = "", 
         st.markdown(f"**{title}**")
     layout = tuple((signal.name, signal.axes, charts.written_out(chart, signal, options)) for signal in signals)
     rows = chart.rows(*signals, **options)
-    moving = _moving.get()
     st.vega_lite_chart(
         rows,
         _specification(
             f"{chart.__module__}.{chart.__name__}", layout, repr(sorted(options.items())), chart, signals, options
         ),
         key=f"{chart.__name__} {layout} {sorted(options.items())}",
-        alt=charts.describe(chart, *signals, numbers=not moving, **options),
+        alt=charts.describe(chart, None if _moving.get() else rows, *signals, **options),
         width="stretch",
     )
     if caption:

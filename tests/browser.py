@@ -1,0 +1,128 @@
+"""A dashboard on a free port of this machine, and a real browser that looks at it."""
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+QUIET += ["--disable-component-update", "--disable-sync"]
+READY = "[data-testid=stApp][data-test-script-state=notRunning]"
+# The frontend looks for its server under the address of a deep link first.
+EXPECTED = ("404 (Not Found)",)
+
+
+class Server:
+    """`streamlit run dashboard.py` as a process of its own."""
+
+    def __init__(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        command = [sys.executable, "-m", "streamlit", "run", "dashboard.py", "--server.headless", "true"]
+        command += [
+            "--server.address",
+            "127.0.0.1",
+            "--server.port",
+            str(self.port),
+            "--server.fileWatcherType",
+            "none",
+        ]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.url = f"http://127.0.0.1:{self.port}"
+        for _ in range(200):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1):
+                return
+            time.sleep(0.1)
+        raise RuntimeError("the dashboard did not start within 20 seconds")
+
+    def processor_seconds(self) -> float:
+        """Processor time the server has used so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=20)
+
+
+class Reader:
+    """One browser window, and everything that went wrong in it."""
+
+    def __init__(self, browser, url: str, dark: bool = False, phone: bool = False):
+        size = {"width": 390, "height": 844} if phone else {"width": 1400, "height": 900}
+        scheme = "dark" if dark else "light"
+        self.context = browser.new_context(viewport=size, color_scheme=scheme, is_mobile=phone, has_touch=phone)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(40_000)
+        self.url, self.errors = url, []
+        self.page.on("console", self._listen)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _listen(self, message) -> None:
+        if message.type == "error" and not any(known in message.text for known in EXPECTED):
+            self.errors.append(message.text)
+
+    def open(self, address: str) -> "Reader":
+        self.page.goto(f"{self.url}/{address}")
+        self.page.wait_for_selector("h1")
+        return self.settle()
+
+    def settle(self) -> "Reader":
+        """Wait until no script runs and the pictures stand."""
+        self.page.wait_for_selector(READY)
+        self.page.wait_for_timeout(500)
+        self.page.wait_for_selector(READY)
+        return self
+
+    def button(self, name: str):
+        return self.page.get_by_role("button", name=name).first
+
+    def click(self, name: str) -> "Reader":
+        self.button(name).click()
+        return self
+
+    def step(self) -> int:
+        """The training step that is told on the page, while it plays or on the way back."""
+        text = self.page.locator("[data-testid=stProgress], .stSlider:has-text('Rewind')").first.inner_text()
+        found = re.search(r"step ([\d,]+) ·|\(([\d,]+) steps", text)
+        return int((found[1] or found[2]).replace(",", ""))
+
+    def wait_for_step(self, least: int) -> int:
+        for _ in range(400):
+            with contextlib.suppress(Exception):
+                if (now := self.step()) >= least:
+                    return now
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"step {least} was not reached within 40 seconds")
+
+    def turn(self, knob: str, key: str) -> "Reader":
+        """Move a slider by one key."""
+        slider = self.page.locator(f".st-key-{knob} input").first
+        slider.focus()
+        slider.press(key)
+        return self.settle()
+
+    def pictures(self) -> list[str]:
+        """What is drawn: the paths of every chart that is drawn as vectors."""
+        script = "all => all.map(svg => [...svg.querySelectorAll('path')].map(p => p.getAttribute('d')).join('|'))"
+        return self.page.locator("[data-testid=stVegaLiteChart] svg").evaluate_all(script)
+
+    def wide(self) -> bool:
+        """Does the page need to be scrolled sideways?"""
+        return self.page.locator("[data-testid=stMain]").evaluate("main => main.scrollWidth > main.clientWidth + 1")
+
+    def assert_well(self) -> None:
+        assert self.page.locator("[data-testid=stException]").count() == 0
+        assert not self.errors
+
+    def close(self) -> None:
+        self.context.close()
