@@ -67,6 +67,8 @@ SYMBOLS: dict[str, Symbol] = {
     "weights": Symbol(
         "attention weight", "How much of what a query reads comes from a key; they add up to one.", "share"
     ),
+    "echo": Symbol("share of the difference left", "How far states move when the first character is another one.", "share"),
+    "terms": Symbol("weight × value", "What each term adds to the sum of one unit at one step.", "signed"),
 }
 
 AXES: dict[str, str] = {
@@ -93,6 +95,8 @@ AXES: dict[str, str] = {
     "extra": "columns of padding added",
     "bias": "bias of the gate that keeps",
     "length": "sequence length T",
+    "term": "",
+    "bias": "forget bias b",
 }
 
 
