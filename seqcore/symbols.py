@@ -96,7 +96,6 @@ AXES: dict[str, str] = {
     "bias": "bias of the gate that keeps",
     "length": "sequence length T",
     "term": "",
-    "bias": "forget bias b",
 }
 
 
