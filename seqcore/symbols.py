@@ -67,8 +67,14 @@ SYMBOLS: dict[str, Symbol] = {
     "weights": Symbol(
         "attention weight", "How much of what a query reads comes from a key; they add up to one.", "share"
     ),
-    "echo": Symbol("share of the difference left", "How far states move when the first character is another one.", "share"),
+    "echo": Symbol(
+        "share of the difference left", "How far states move when the first character is another one.", "share"
+    ),
     "terms": Symbol("weight × value", "What each term adds to the sum of one unit at one step.", "signed"),
+    "visible": Symbol("may be seen", "1 where a query may see a key, 0 where it may not.", "share"),
+    "trained": Symbol("loss as trained", "With the whole row given at once, as while training; on held-out rows."),
+    "honest": Symbol("loss on held-out rows", "With the prefix given and nothing else, one forward pass for each."),
+    "taken": Symbol("probability", "The distribution that the next symbol is taken from.", "share"),
 }
 
 AXES: dict[str, str] = {
@@ -96,6 +102,7 @@ AXES: dict[str, str] = {
     "bias": "bias of the gate that keeps",
     "length": "sequence length T",
     "term": "",
+    "symbol": "symbol",
 }
 
 

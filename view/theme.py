@@ -43,6 +43,9 @@ MEANING = {
     "nothing": RED,
     "padding masked": GREEN,
     "padding seen": RED,
+    "causal mask": BLUE,
+    "no mask": RED,
+    "truth": GREEN,
 }
 
 INK = "#7d828c"  # of numbers that stand on colour, in both themes
