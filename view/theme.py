@@ -46,6 +46,14 @@ MEANING = {
     "causal mask": BLUE,
     "no mask": RED,
     "truth": GREEN,
+    "RNN, held out": ORANGE,
+    "no memory": RED,
+    "no memory, held out": RED,
+    "untrained": GREY,
+    "bias 0": RED,
+    "bias 1": PURPLE,
+    "bias 3": GREEN,
+    "bias 6": BLUE,
 }
 
 INK = "#7d828c"  # of numbers that stand on colour, in both themes
