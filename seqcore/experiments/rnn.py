@@ -1,0 +1,282 @@
+"""Recurrent network: the state carries the past, and a model of characters learns what is worth carrying.
+
+`before(config)` is the untrained network on a piece of text: its states, and the echo of the first character in
+them. `run(config)` trains it to guess the next character, beside the same network with its memory cut, W_h = 0.
+`step(moment, time, unit)` takes one unit of one time step apart, every term of
+
+    a_t = W_x x_t + b_x + W_h h_{t-1} + b_h,   h_t = tanh(a_t)
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqcore import knobs
+from seqcore.knobs import knob
+from seqcore.models.latent import Latent
+from seqcore.models.rnn import RNN
+from seqcore.record import Run, Signal
+from seqcore.tasks.story import STORY
+from seqcore.tasks.text import Text, read
+from seqcore.training import Trainer, events, pace, race, settle
+
+BATCH, CLIP = 16, 1.0
+UNITS_SHOWN = 32
+ROWS_SAMPLED, SAMPLED = 6, 60  # six short samples cost as much time as one
+KEPT, CUT = "RNN", "no memory"
+READERS_TEXT = 5_000  # characters: it becomes part of the address
+
+
+@dataclass(frozen=True)
+class Config(knobs.Repeated):
+    length: int = knob(32, "Sequence length T", 4, 64, group="Network", help="Steps that are unrolled and trained.")
+    hidden: int = knob(64, "Hidden size H", 2, 128, group="Network", help="Numbers in the state.")
+    embedding: int = knob(16, "Embedding size E", 2, 32, group="Network", help="Numbers that stand for one character.")
+    text: str = knob("", "Your own text", high=READERS_TEXT, group="Data", help="Empty: the story of the clock.")
+    rate: float = knob(0.01, "Learning rate", 1e-4, 0.1, scale="log", group="Training")
+    steps: int = knob(400, "Training steps", 50, 1000, step=50, group="Training")
+
+    def check(self) -> None:
+        _ = self.task  # a text that is too short says so itself
+
+    @property
+    def task(self) -> Text:
+        """The text, the reader's or the story. Raises ValueError for one outside the limits of `Text`."""
+        return Text(read(self.text) if self.text else STORY, self.length)
+
+
+def own_text(raw: bytes) -> str:
+    """A reader's file as the text knob takes it. Raises ValueError naming the limit."""
+    text = read(raw)
+    if len(text) > READERS_TEXT:
+        raise ValueError(f"text has length {len(text):,}, more than {READERS_TEXT:,} characters")
+    return text
+
+
+class Piece(NamedTuple):
+    """What the pictures are drawn for: x (time,) symbols of the held-out part, and the text they stand for.
+
+    text is one character longer than x: the last one is only guessed.
+    """
+
+    x: Tensor
+    text: str
+
+
+def before(config: Config) -> Run:
+    """The instant picture of the untrained network. Signals: those of `_inside`, and echo (arm, seed, time).
+
+    facts: piece (text), last_audible (steps until 1 % of the echo is left, or None), agreement with torch.nn.
+    """
+    settle()
+    task = config.task
+    piece = _piece(task, config.length)
+    networks = {arm: [_network(config, task, seed, arm) for seed in config.repetitions] for arm in (KEPT, CUT)}
+    echoes = _echoes(networks, piece, config)
+    network = networks[KEPT][0]
+    left = np.median(echoes.pick(arm=KEPT).values, axis=0)
+    with torch.no_grad():
+        e = network.features(piece.x[None])
+        agreement = float((network.cell(e) - network.cell.twin()(e)[0]).abs().max())
+    facts = {
+        "piece": piece.text,
+        "vocabulary": task.inputs,
+        "last_audible": int(np.argmax(left < 0.01)) if (left < 0.01).any() else None,
+        "agreement": agreement,
+    }
+    return Run(config, 0, [*_inside(network, piece, task), echoes], facts)
+
+
+def run(config: Config) -> Iterator[Run]:
+    """Train the network, and the one whose memory is cut, on the same windows from the same weights.
+
+    Signals: loss (arm, seed, step) with the held-out losses as further arms; echo (arm, seed, time) now and before
+    training; those of `_inside` for the first seed.
+    facts: baseline, event, piece; perplexities best (so far, at best_step), now, training and cut, medians over seeds;
+    sample and cut_sample (text), words and cut_words (the share of sampled words that the text has, or None).
+    """
+    settle()
+    task = config.task
+    piece = _piece(task, config.length)
+    known = set(_words(config.text or STORY))
+    networks = {arm: [_network(config, task, seed, arm) for seed in config.repetitions] for arm in (KEPT, CUT)}
+    arms = {
+        arm: [
+            Trainer(each, lambda model, batch: task.loss(model(batch.x), batch), config.rate, clip=CLIP) for each in row
+        ]
+        for arm, row in networks.items()
+    }
+    held_out: list[np.ndarray] = []  # of each moment: (arm, seed)
+    untrained = copy.deepcopy(networks[KEPT])
+    for progress in race(
+        arms,
+        lambda generator: task.batch(BATCH, generator),
+        steps=config.steps,
+        every=pace(config.steps, len(arms) * config.seeds * config.length),
+        seeds=[seed + 1_000 for seed in config.repetitions],
+    ):
+        held_out.append(np.array([[_held_out(each, task) for each in row] for row in networks.values()]))
+        samples = {arm: _sample(row[0], task, config.seed) for arm, row in networks.items()}
+        yield Run(
+            config,
+            progress.step,
+            [
+                _losses(progress.loss, np.stack(held_out, axis=-1)),
+                _echoes({KEPT: networks[KEPT], "untrained": untrained}, piece, config),
+                *_inside(networks[KEPT][0], piece, task),
+            ],
+            {
+                "baseline": task.baseline,
+                "event": events(arms),
+                "piece": piece.text,
+                **_perplexities(progress.loss, np.stack(held_out, axis=-1)),
+                "sample": samples[KEPT],
+                "cut_sample": samples[CUT],
+                "words": _share_known(samples[KEPT], known),
+                "cut_words": _share_known(samples[CUT], known),
+            },
+        )
+
+
+def step(moment: Run, time: int, unit: int) -> Run:
+    """One unit at one time step, taken apart. moment: one of `before` or `run`; unit counts from 0.
+
+    Signal terms (line, term): weight, value and their product, for every input, b_x, every unit of h_{t-1}, and b_h.
+    facts: read (W_x x), b_x, remembered (W_h h), b_h, their sum a, and h = tanh(a).
+    """
+    e, h = moment["e"], moment["states"]
+    E, H = e.values.shape[1], h.values.shape[1]
+    memory = h.values[time - 1] if time else np.zeros(H)
+    value = np.concatenate([e.values[time], [1.0], memory, [1.0]])
+    weight = moment["cell_weights"].values[unit]
+    product = weight * value
+    read_, b_x, remembered, b_h = (float(part.sum()) for part in np.split(product, [E, E + 1, E + 1 + H]))
+    a = float(product.sum())
+    terms = Signal(
+        "terms",
+        ("line", "term"),
+        [weight, value, product],
+        {"line": ("weight", "value", "product"), "term": moment["cell_weights"].ticks["term"]},
+    )
+    facts = {"read": read_, "b_x": b_x, "remembered": remembered, "b_h": b_h, "a": a, "h": math.tanh(a)}
+    return Run(moment.config, moment.step, [terms], {**facts, "time": time, "unit": unit})
+
+
+def _network(config: Config, task: Text, seed: int, arm: str) -> Latent:
+    """The network of a seed; where the memory is cut, W_h is zero and stays so."""
+    generator = torch.Generator().manual_seed(seed)
+    cell = RNN(config.embedding, config.hidden, generator=generator)
+    network = Latent(cell, task.inputs, config.embedding, generator)
+    if arm == CUT:
+        cell.W_h.requires_grad_(False).zero_()
+    return network
+
+
+def _piece(task: Text, length: int) -> Piece:
+    """`length` characters of the held-out part and the one after them, from the start of a word if there is room."""
+    symbols = torch.cat([task.held_out.x[0], task.held_out.y[0, -1:]])
+    text = task.decode(symbols.tolist())
+    start = text.find(" ") + 1
+    start = start if start + length < len(text) else 0
+    text = text[start : start + length + 1]
+    return Piece(task.encode(text[:-1]), text)
+
+
+def _inside(network: Latent, piece: Piece, task: Text) -> list[Signal]:
+    """What a network does with the piece.
+
+    h             (unit, time) the first units' states, for a picture; ticks of time are the characters
+    states        (time, unit) all of them
+    e             (time, feature) what it reads
+    next          (time, symbol) its probabilities of what comes next
+    cell_weights  (unit, term) W_x, b_x, W_h and b_h side by side
+    """
+    cell = network.cell
+    with torch.no_grad():
+        e = network.features(piece.x[None])
+        y, trail = network.trace(piece.x[None])
+        h = torch.stack([state.h[0] for state in trail])
+        weights = torch.cat([cell.W_x, cell.b_x[:, None], cell.W_h, cell.b_h[:, None]], dim=1)
+    H, E = cell.W_x.shape
+    terms = (*(f"x{k}" for k in range(E)), "b_x", *(f"h{k}" for k in range(H)), "b_h")
+    return [
+        Signal("h", ("unit", "time"), h.T[:UNITS_SHOWN].numpy(), {"time": [_visible(c) for c in piece.text[:-1]]}),
+        Signal("states", ("time", "unit"), h.numpy()),
+        Signal("e", ("time", "feature"), e[0].numpy()),
+        Signal("next", ("time", "symbol"), y[0].softmax(-1).numpy(), {"symbol": task.vocabulary}),
+        Signal("cell_weights", ("unit", "term"), weights.numpy(), {"term": terms}),
+    ]
+
+
+def _echoes(networks: Mapping[str, list[Latent]], piece: Piece, config: Config) -> Signal:
+    """How much of a difference in the first character is left in later states, as a share of its size at first.
+
+    The mean of ‖h_t - h'_t‖ over all other first characters: (arm, seed, time), with every other character the same.
+    """
+    values = [[_echo(network, piece) for network in row] for row in networks.values()]
+    return Signal("echo", ("arm", "seed", "time"), values, {"arm": tuple(networks), "seed": tuple(config.repetitions)})
+
+
+def _echo(network: Latent, piece: Piece) -> np.ndarray:
+    x = piece.x.repeat(network.vocabulary, 1)
+    x[:, 0] = torch.arange(network.vocabulary)
+    with torch.no_grad():
+        h = copy.deepcopy(network.cell).double()(network.features(x).double())
+    apart = (h - h[piece.x[0]]).norm(dim=-1).mean(0)
+    return (apart / apart[0]).numpy()
+
+
+@torch.no_grad()
+def _held_out(network: Latent, task: Text) -> float:
+    """The loss over the whole held-out part, read from its first character to its last with one state."""
+    return float(task.loss(network(task.held_out.x), task.held_out))
+
+
+def _losses(training: Signal, held_out: np.ndarray) -> Signal:
+    """The training loss of the network, its held-out loss, and that of the one without memory, as three arms."""
+    values = np.stack([training.pick(arm=KEPT).values, *held_out])
+    names = (KEPT, f"{KEPT}, held out", f"{CUT}, held out")
+    return Signal("loss", training.axes, values, {**training.ticks, "arm": names})
+
+
+def _perplexities(training: Signal, held_out: np.ndarray) -> dict[str, float]:
+    """Perplexities e^loss, medians over seeds; held_out (arm, seed, step)."""
+    kept, cut = held_out
+    best = int(np.argmin(np.median(kept, axis=0)))
+    return {
+        "best": float(np.exp(np.median(kept.min(axis=1)))),
+        "best_step": training.ticks["step"][best],
+        "now": float(np.exp(np.median(kept[:, -1]))),
+        "training": float(np.exp(np.median(training.pick(arm=KEPT).values[:, -1]))),
+        "cut": float(np.exp(np.median(cut.min(axis=1)))),
+    }
+
+
+def _sample(network: Latent, task: Text, seed: int) -> str:
+    """Free-running text: rows drawn after the commonest character, with the same luck at every moment of a run."""
+    first = task.train.x.mode().values.expand(ROWS_SAMPLED, 1)
+    drawn = network.sample(first, SAMPLED, torch.Generator().manual_seed(seed))
+    return "\n".join(task.decode(row) for row in drawn.tolist())
+
+
+def _words(text: str) -> list[str]:
+    return [word for piece in text.split(" ") if (word := piece.strip(".,;:!?\"'()"))]
+
+
+def _share_known(sample: str, known: set[str]) -> float | None:
+    """The share of whole words of a sample that are among the known; None where it has none."""
+    # a row may end in the middle of a word
+    words = [word for row in sample.split("\n") for word in _words(row.rpartition(" ")[0])]
+    return sum(word in known for word in words) / len(words) if words else None
+
+
+def _visible(character: str) -> str:
+    return "␣" if character == " " else character

@@ -1,0 +1,135 @@
+"""The recurrent network page: the state carries the past, and a text model that remembers beats one that cannot."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from seqcore.experiments import last
+from seqcore.experiments.rnn import Config, before, own_text, run, step
+from seqcore.symbols import SYMBOLS
+
+SMALL = Config(length=8, hidden=6, embedding=3, steps=50, seeds=2)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return list(run(Config(seed=100)))
+
+
+def test_the_first_character_echoes_in_every_later_state_and_fades():
+    echo = before(Config())["echo"].pick(arm="RNN").values
+    assert (echo > 0).all(), "all states change"
+    assert (echo[:, 1] > 0.4).all()
+    assert (echo[:, 20] < 1e-3).all(), "torch's default weights forget"
+
+
+def test_without_recurrent_weights_the_echo_ends_after_one_step():
+    echo = before(Config())["echo"].pick(arm="no memory").values
+    assert (echo[:, 0] == 1).all()
+    assert (echo[:, 1:] == 0).all()
+
+
+@pytest.mark.slow
+def test_the_network_reaches_perplexity_5_on_text_it_has_not_seen(trained):
+    held_out = trained[-1]["loss"].pick(arm="RNN, held out").values
+    assert (np.exp(held_out.min(axis=1)) <= 5.0).all()
+    assert trained[-1].facts["best"] <= 4.8
+
+
+@pytest.mark.slow
+def test_then_it_learns_by_heart_and_the_held_out_loss_rises_again(trained):
+    facts = trained[-1].facts
+    assert 60 <= facts["best_step"] <= 250
+    assert facts["now"] >= facts["best"] + 0.5
+    assert facts["training"] <= 2.2
+
+
+@pytest.mark.slow
+def test_a_network_whose_memory_is_cut_does_no_better_than_pairs_of_characters(trained):
+    # counting pairs gives 7.48 on this text
+    assert 7.0 <= trained[-1].facts["cut"] <= 8.0
+
+
+@pytest.mark.slow
+def test_samples_become_words(trained):
+    assert trained[0].facts["words"] <= 0.1
+    assert trained[-1].facts["words"] >= 0.5
+    assert trained[-1].facts["words"] >= 2 * trained[-1].facts["cut_words"]
+
+
+@pytest.mark.slow
+def test_training_makes_the_echo_longer(trained):
+    echo = trained[-1]["echo"]
+    now, untrained = (np.median(echo.pick(arm=arm).values[:, 6]) for arm in ("RNN", "untrained"))
+    assert now >= 3 * untrained
+
+
+def test_cutting_the_memory_is_the_only_difference_at_the_start():
+    first = next(run(SMALL))
+    assert np.array_equal(first["loss"].pick(arm="RNN, held out").values.shape, (2, 1))
+    assert first.facts["baseline"] == pytest.approx(2.79, abs=0.01)
+    again = before(SMALL)
+    assert first["cell_weights"] == again["cell_weights"]
+
+
+@pytest.mark.parametrize(("time", "unit"), [(0, 0), (3, 5), (7, 2)])
+def test_the_terms_of_a_unit_add_up_to_its_state(time, unit):
+    moment = before(SMALL)
+    taken = step(moment, time, unit)
+    terms, facts = taken["terms"], taken.facts
+    weight, value, product = terms.values
+    assert terms.ticks["term"] == (*("x0", "x1", "x2"), "b_x", *(f"h{k}" for k in range(6)), "b_h")
+    assert np.allclose(product, weight * value)
+    assert facts["a"] == pytest.approx(product.sum())
+    assert facts["a"] == pytest.approx(sum(facts[part] for part in ("read", "b_x", "remembered", "b_h")))
+    assert facts["h"] == pytest.approx(moment["states"].values[time, unit], abs=1e-6)
+    assert time > 0 or facts["remembered"] == 0
+
+
+def test_four_threads_that_train_at_once_see_equal_numbers():
+    with ThreadPoolExecutor(4) as threads:
+        runs = list(threads.map(lambda _: list(run(SMALL)), range(4)))
+    assert all(moments == runs[0] for moments in runs[1:])
+    assert runs[0] != list(run(SMALL.but(seed=1)))
+
+
+def test_what_is_drawn_stands_in_the_glossary():
+    assert {"loss", "h", "echo", "terms"} <= set(SYMBOLS)
+    assert {"loss", "h", "echo"} <= set(last(run(SMALL)).signals)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"length": 4, "hidden": 2, "embedding": 2}, {"length": 64, "hidden": 128, "seeds": 8}]
+)
+def test_the_corners_of_the_config_begin(changes):
+    config = Config(steps=50).but(**changes)
+    picture, moment = before(config), next(run(config))
+    assert picture["next"].values.sum(axis=1) == pytest.approx(np.ones(config.length), abs=1e-5)
+    assert picture["h"].values.shape == (min(config.hidden, 32), config.length)
+    assert moment.step == 0
+    assert picture.facts["agreement"] < 1e-5
+
+
+def test_ours_and_torchs_states_agree():
+    assert before(Config()).facts["agreement"] < 1e-5
+
+
+def test_a_readers_text_is_read_with_its_own_alphabet():
+    config = SMALL.but(text="Ein Boot fährt über den Fluß,\nund noch ein Boot fährt über den Fluß. Über den Fluß!")
+    moment = last(run(config))
+    assert "ß" in moment["next"].ticks["symbol"]
+    assert "\n" not in moment["next"].ticks["symbol"]
+    assert moment.facts["piece"] in " ".join(config.text.split())
+
+
+@pytest.mark.parametrize(("text", "complaint"), [("too short", "50"), ("word " * 11, "characters, not more than")])
+def test_a_text_that_is_too_short_says_so(text, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        Config(text=text, length=64)
+
+
+def test_a_file_that_does_not_fit_the_address_says_so():
+    assert own_text(b"a text \n" * 20) == ("a text " * 20).strip()
+    with pytest.raises(ValueError, match="5,000"):
+        own_text(b"word " * 2_000)
