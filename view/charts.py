@@ -194,13 +194,15 @@ def _tints(names: list[str]) -> alt.Scale:
     return alt.Scale(domain=names, range=theme.colours(names))
 
 
-def _legend(names: list[str]) -> alt.Legend | None:
-    """Above the chart, in as many columns as fit a phone; none for a single line."""
+def _legend(names: list[str], symbol: str = "stroke") -> alt.Legend | None:
+    """Above the chart, in as many columns as fit a phone; none for a single line. symbol: "stroke" or "square"."""
     if len(names) < 2:
         return None
     columns = max(1, min(len(names), 48 // (max(map(len, names)) + 4)))
-    strokes = dict(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3, symbolDash=[])
-    return alt.Legend(orient="top", columns=columns, columnPadding=12, labelLimit=300, offset=4, **strokes)
+    solid = dict(symbolOpacity=1, symbolDash=[], **({"symbolStrokeWidth": 3} if symbol == "stroke" else {}))
+    return alt.Legend(
+        orient="top", columns=columns, columnPadding=12, labelLimit=300, offset=4, symbolType=symbol, **solid
+    )
 
 
 def _decades() -> str:
@@ -388,7 +390,7 @@ def bars(
             color=alt.Color(
                 "colour:N",
                 scale=_tints(names),
-                legend=_legend(names),
+                legend=_legend(names, "square"),
                 title=None,
             ),
             tooltip=[alt.Tooltip("across:N", title=AXES.get(x) or x), alt.Tooltip("value:Q", format=".3~g")],

@@ -36,6 +36,7 @@ MEANING = {
     "no scaling": RED,
     "1/√d_k": BLUE,
     "1/d_k": GREY,
+    "√d_k": TEAL,
     "residual + pre-norm": GREEN,
     "residual + post-norm": BLUE,
     "residual only": PURPLE,
