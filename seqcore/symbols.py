@@ -34,6 +34,7 @@ SYMBOLS: dict[str, Symbol] = {
     "reach": Symbol("‖dL/dh_t‖ / ‖dL/dh_T‖", "Of the gradient at the last state, how much arrives at an earlier one."),
     "far": Symbol("left at the first step", "Of the gradient at the last state, how much arrives at the first one."),
     "gated": Symbol("‖dL/dh‖", "The gradient curve of cells with and without gates."),
+    "excess": Symbol("nats above the floor", "What a model pays for a symbol beyond what the source itself would pay."),
     "h": Symbol("h", "The hidden state: what the network carries from one step to the next.", "signed"),
     "x": Symbol("x", "The input.", "signed"),
     "q": Symbol("q", "The query of a token: what it looks for.", "signed"),

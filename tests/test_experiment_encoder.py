@@ -1,0 +1,121 @@
+"""The encoder's experiment: who hears of a change, what padding does, and which stacks learn."""
+
+import numpy as np
+import pytest
+
+from seqcore.experiments import last
+from seqcore.experiments.encoder import ARMS, LENGTHS, Config, before, run
+from seqcore.symbols import AXES, SYMBOLS
+
+SMALL = Config(layers=2, heads=1, width=16, feedforward=16, length=4, steps=50, seeds=1)
+RESIDUAL = [arm for arm in ARMS if ARMS[arm].residual]
+CORNERS = [
+    dict(layers=1, heads=1, width=16, feedforward=8, length=2, seeds=1),
+    dict(layers=8, heads=8, width=64, feedforward=256, length=16, seeds=1, rate=0.05),
+]
+
+
+@pytest.fixture(scope="module")
+def first():
+    return before(Config())
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_attention_tells_every_position_and_the_feed_forward_network_only_its_own(first, arm):
+    moved = np.isfinite(first["moved"].pick(arm=arm).values)
+    attention, feedforward = moved
+    assert attention.all()
+    assert np.array_equal(feedforward, np.eye(8, dtype=bool)), "elsewhere not one bit is different"
+
+
+def test_the_change_starts_at_its_own_token_and_is_everywhere_after_the_first_attention(first):
+    travel = np.isfinite(first["travel"].pick(arm="residual + pre-norm").values)
+    assert np.array_equal(travel[0], np.eye(8, dtype=bool))
+    assert travel[1:].all()
+
+
+def test_with_a_residual_the_changed_place_stays_the_one_that_moves_most(first):
+    for arm in ARMS:
+        end = first["travel"].pick(arm=arm).values[-1]
+        own, others = end.diagonal(), end[~np.eye(8, dtype=bool)]
+        apart = own.mean() - others.mean()
+        assert apart > 0.8 if ARMS[arm].residual else abs(apart) < 0.1, f"{arm}: {apart:+.2f} decades"
+
+
+def test_padding_that_is_masked_changes_nothing_and_padding_that_is_seen_does(first):
+    masked, seen = first["padded"].values
+    assert first["padded"].ticks["length"] == LENGTHS
+    assert masked.max() < 1e-5 < 0.01 < seen.min()
+
+
+def test_our_layer_is_the_one_of_torch(first):
+    assert first.facts["agreement"] < 1e-5
+
+
+@pytest.mark.parametrize(("layers", "bare"), [(4, -2.5), (8, -6.5)])
+def test_without_a_way_around_the_sublayers_the_first_layer_gets_no_gradient(layers, bare):
+    decades = before(Config(layers=layers, seeds=4)).facts["decades"]
+    assert decades["nothing"] < bare
+    assert all(abs(decades[arm]) < 0.3 for arm in RESIDUAL), decades
+    assert -1.2 < decades["norm only"] < -0.1
+
+
+@pytest.mark.slow
+def test_four_layers_learn_with_a_residual_and_only_with_it():
+    final = last(run(Config(seeds=1)))
+    right = final["right"]
+    for arm in RESIDUAL:
+        assert right.pick(arm=arm).values[:, -1].min() >= 0.95, arm
+    assert right.pick(arm="norm only").values[:, -1].max() <= 0.5
+    assert right.pick(arm="nothing").values[:, -1].max() <= 0.4
+    for arm in ARMS:
+        mirrored = [np.fliplr(layer).trace() / 8 for layer in final["weights"].pick(arm=arm).values]
+        assert max(mirrored) > 0.8 if arm in RESIDUAL else max(mirrored) < 0.2, f"{arm}: {mirrored}"
+
+
+@pytest.mark.slow
+def test_pre_and_post_norm_differ_at_a_high_rate():
+    right = last(run(Config(rate=0.02, seeds=1)))["right"]
+    assert right.pick(arm="residual + pre-norm").values[0, -1] >= 0.9
+    assert right.pick(arm="residual + post-norm").values[0, -1] <= 0.6
+
+
+@pytest.mark.slow
+def test_one_layer_learns_whatever_stands_around_it():
+    right = last(run(Config(layers=1, seeds=1)))["right"].values[:, 0, -1]
+    assert right.min() >= 0.9
+
+
+def test_equal_configs_give_equal_moments():
+    assert before(SMALL) == before(SMALL)
+    assert all(one == other for one, other in zip(run(SMALL), run(SMALL), strict=True))
+
+
+def test_nothing_is_learned_before_the_first_moment_and_all_of_it_at_the_last():
+    moments = list(run(SMALL))
+    assert moments[0].step == 0
+    assert moments[-1].step == SMALL.steps == moments[-1]["right"].ticks["step"][-1]
+    assert 30 <= len(moments) <= 120
+    assert {"baseline", "event"} <= set(moments[0].facts)
+
+
+def test_the_gradient_of_the_first_moment_is_that_of_the_instant_picture():
+    np.testing.assert_allclose(next(run(SMALL))["by_layer"].values, before(SMALL)["by_layer"].values, rtol=1e-4)
+
+
+def test_every_signal_and_axis_is_in_the_glossary():
+    for moment in (before(SMALL), next(run(SMALL))):
+        assert set(moment.signals) <= set(SYMBOLS)
+    assert {"position", "changed", "stage", "layer", "length"} <= set(AXES)
+
+
+@pytest.mark.parametrize("corner", CORNERS)
+def test_every_corner_of_the_knobs_can_be_drawn(corner):
+    config = Config(**corner)
+    assert before(config)["by_layer"].values.shape == (5, 1, config.layers)
+    assert np.isfinite(next(run(config))["loss"].values).all()
+
+
+def test_heads_that_are_no_choice_are_named_with_the_ones_there_are():
+    with pytest.raises(ValueError, match="heads = 3 is not one of 1, 2, 4, 8"):
+        Config(heads=3)
