@@ -1,0 +1,311 @@
+"""Several heads: what one softmax can hand on, and what two can.
+
+A reader with one softmax hands on one mixture of values. Let it give the share p to the first of two places and
+1 - p to the second, and let a linear readout make the best of it:
+
+    subtract     L(p) = min_m (1 - m p)² + (1 + m (1 - p))² = 2 - (2p - 1)² / (p² + (1 - p)²)
+    name both    L(p) = ½ min_β E[-ln softmax(β z)_second],  z = p 1_first + (1 - p) 1_second,  p > ½
+
+`before(config)` draws both for every p, and the maps of heads built by hand. `run(config)` trains one head
+against several, which have equally many weights and start from the same ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seqcore import knobs
+from seqcore.knobs import knob
+from seqcore.models.encoder import Embedding, FeedForward
+from seqcore.models.heads import MultiHeadAttention, affine
+from seqcore.record import Run, Signal
+from seqcore.tasks import Batch, Task
+from seqcore.tasks.lookup import (
+    EVEN_MIXTURE_LOSS,
+    ONE_READ_LOSS,
+    ONE_READ_SCORE,
+    VALUES,
+    PreviousAndNext,
+    Subtract,
+    TwoKeyQuestions,
+    TwoKeys,
+)
+from seqcore.training import Trainer, events, pace, race, settle
+
+TASKS: dict[str, Callable[[int], Task]] = {
+    "neighbours": PreviousAndNext,
+    "two keys": lambda pairs: TwoKeys(pairs=pairs),
+    "subtract": lambda pairs: Subtract(pairs=pairs),
+}
+ANSWERS = {"neighbours": ("previous", "next"), "two keys": ("first", "second"), "subtract": ("difference",)}
+HEADS = (1, 2, 4, 8)
+BATCH, HELD_OUT = 32, 256
+# Even, so that p = ½ is not among them: there alone the order is lost, and the curve of "name both" has a hole.
+SHARES = np.linspace(0, 1, 100)
+SHARPNESS = 9.0  # the score of a key that a head built by hand looks for; all others score 0
+
+
+@dataclass(frozen=True)
+class Config(knobs.Repeated):
+    heads: int = knob(
+        2, "Heads h", choices=HEADS[1:], group="Network", help="They are raced against one head of the same width."
+    )
+    width: int = knob(
+        32, "Width d_model", choices=(16, 32, 64), group="Network", help="The heads share it: d_k = d_model / h."
+    )
+    readout: str = knob(
+        "linear",
+        "After the heads",
+        choices=("linear", "feed-forward"),
+        group="Network",
+        help="A linear readout can only add up what was read. A feed-forward network in between can take it apart.",
+    )
+    task: str = knob("neighbours", "Task", choices=TASKS, group="Data")
+    length: int = knob(12, "Sequence length T", 4, 20, group="Data", help="Tokens, or pairs to look things up in.")
+    rate: float = knob(0.003, "Learning rate", 1e-4, 0.1, scale="log", group="Training")
+    steps: int = knob(300, "Training steps", 50, 1000, step=50, group="Training")
+
+    @property
+    def d_k(self) -> int:
+        """Entries of one head's queries, keys and values."""
+        return self.width // self.heads
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Where the heads built by hand look, relative to themselves: -1, 1, -2, 2 ..., one place a head."""
+        return tuple(sign * distance for distance in range(1, self.heads // 2 + 1) for sign in (-1, 1))
+
+
+class Reader(nn.Module):
+    """x -> one attention layer -> readout: (batch, questions, answers, outputs). No way around the attention.
+
+    A task of tokens has an embedding with learned positions; in a lookup a question's two keys are embedded side by
+    side, and a pair's key makes the key, its value the value.
+
+    answers      how many numbers or symbols are due at every question
+    feedforward  whether y + FFN(y) stands between the attention and the linear readout
+    """
+
+    def __init__(self, task: Task, answers: int, width: int, heads: int, feedforward: bool, generator: torch.Generator):
+        super().__init__()
+        self.task = task
+        looks_up = isinstance(task, TwoKeyQuestions)
+        memory = dict(memory=width // 2, content=task.features) if looks_up else {}
+        self.attention = MultiHeadAttention(width, heads, **memory, generator=generator)
+        self.W_y, self.b_y = affine(answers * task.outputs, width, generator)
+        if looks_up:
+            self.E = nn.Parameter(torch.randn(task.keys, width // 2, generator=generator))
+        else:
+            self.embedding = Embedding(task.inputs, width, "learned", task.length, generator)
+        self.feedforward = FeedForward(width, 2 * width, generator) if feedforward else None
+
+    def forward(self, x: Tensor, heads_on: Tensor | None = None) -> Tensor:
+        """heads_on: (heads,) numbers that the heads' reads are multiplied by."""
+        y = self.attention(*self._embedded(x), heads_on=heads_on)
+        if self.feedforward is not None:
+            y = y + self.feedforward(y)
+        y = F.linear(y, self.W_y, self.b_y).unflatten(-1, (-1, self.task.outputs))
+        return y if isinstance(self.task, TwoKeyQuestions) else y[:, self.task.at]
+
+    def maps(self, x: Tensor) -> Tensor:
+        """The attention weights, (batch, head, query, key)."""
+        return self.attention.trace(*self._embedded(x))[1].weights
+
+    def _embedded(self, x: Tensor) -> tuple[Tensor, ...]:
+        """What queries, keys and values are made from: all three, or the queries' alone where it is the same for all."""
+        if not isinstance(self.task, TwoKeyQuestions):
+            return (self.embedding(x),)
+        queries, keys, values = self.task.parts(x)
+        return (queries.unflatten(-1, (2, -1)) @ self.E).flatten(-2), keys @ self.E, values
+
+
+def before(config: Config) -> Run:
+    """The instant picture. Signals: alone (line, share), the least error of one reader as a share of knowing nothing;
+    weights (head, query, key) of one reader and of h heads, built by hand to look at h places.
+
+    facts: d_k; parameters, one number for each of HEADS; agreement with torch; halves and sharp, the largest weight in
+    the middle row of the one reader and of the first head; blend, the least of "name both", which lies near p = ½.
+    """
+    settle()
+    alone = np.stack([subtract_alone(SHARES) / Subtract.baseline, both_alone(SHARES) / TwoKeys.baseline])
+    one = built_by_hand(config.length, [config.offsets])
+    several = built_by_hand(config.length, [(offset,) for offset in config.offsets])
+    names = ("one reader", *(f"head {i + 1}" for i in range(config.heads)))
+    places = tuple(range(1, config.length + 1))
+    weights = torch.cat([one, several])
+    middle = config.length // 2
+    signals = [
+        Signal("alone", ("line", "share"), alone, {"line": ("subtract", "name both"), "share": SHARES}),
+        Signal("weights", ("head", "query", "key"), weights, {"head": names, "query": places, "key": places}),
+    ]
+    layers = {heads: MultiHeadAttention(config.width, heads, generator=_generator(config.seed)) for heads in HEADS}
+    facts = {
+        "d_k": config.d_k,
+        "parameters": tuple(sum(weight.numel() for weight in layer.parameters()) for layer in layers.values()),
+        "agreement": _agreement(layers[config.heads], config),
+        "halves": float(one[0, middle].max()),
+        "sharp": float(several[0, middle].max()),
+        "blend": float(alone[1].min()),
+    }
+    return Run(config, 0, signals, facts)
+
+
+def run(config: Config) -> Iterator[Run]:
+    """Train one head against `config.heads`. Arms: "1 head", "2 heads" ...
+
+    Signals: loss, norm (arm, seed, step); right or, for numbers, explained (arm, seed, step): the share of questions
+    with every answer right, or of the variance explained; weights (head, query, key) of the first seed's maps, the one
+    head's first; without (answer, head): the same score for each answer of the first seed with one head switched off.
+    facts: baseline, one_read and even_mixture (losses), one_read_score, event.
+    """
+    settle()
+    task = TASKS[config.task](config.length)
+    held_out = task.batch(HELD_OUT, _generator(config.seed + 10_000))
+    answers = held_out.y.shape[-1]
+    arms = {
+        "1 head" if heads == 1 else f"{heads} heads": [
+            Trainer(
+                Reader(task, answers, config.width, heads, config.readout == "feed-forward", _generator(seed)),
+                lambda reader, batch: task.loss(reader(batch.x), batch),
+                config.rate,
+            )
+            for seed in config.repetitions
+        ]
+        for heads in (1, config.heads)
+    }
+    shown, queries = _shown(task, held_out.x[:1])
+    measure = "explained" if task.unit == "squared error" else "right"
+    scores: list[list[list[float]]] = []
+    for progress in race(
+        arms,
+        lambda generator: task.batch(BATCH, generator),
+        steps=config.steps,
+        every=pace(config.steps, 60 * len(arms) * config.seeds),
+        seeds=[seed + 1_000 for seed in config.repetitions],
+    ):
+        with torch.no_grad():
+            scores.append(
+                [[_score(task, each.model(held_out.x), held_out) for each in trainers] for trainers in arms.values()]
+            )
+            firsts = [trainers[0].model for trainers in arms.values()]
+            maps = torch.cat([reader.maps(shown)[0] for reader in firsts])
+            without = [_by_answer(task, firsts[-1](held_out.x, on), held_out) for on in _switches(config.heads)]
+        yield Run(
+            config,
+            progress.step,
+            [
+                progress.loss,
+                progress.norm,
+                Signal(measure, progress.loss.axes, np.moveaxis(np.array(scores), 0, -1), progress.loss.ticks),
+                Signal(
+                    "weights",
+                    ("head", "query", "key"),
+                    maps,
+                    {
+                        "head": ("one head alone", *(f"head {i + 1}" for i in range(config.heads))),
+                        "query": queries,
+                        "key": range(1, config.length + 1),
+                    },
+                ),
+                Signal(
+                    "without",
+                    ("off", "answer"),
+                    np.array(without),
+                    {
+                        "off": ("all on", *(f"no head {i + 1}" for i in range(config.heads))),
+                        "answer": ANSWERS[config.task],
+                    },
+                ),
+            ],
+            {
+                "baseline": task.baseline,
+                "one_read": task.one_head_floor if measure == "explained" else ONE_READ_LOSS,
+                "even_mixture": None if measure == "explained" else EVEN_MIXTURE_LOSS,
+                "one_read_score": 0.5 if measure == "explained" else ONE_READ_SCORE,
+                "event": events(arms),
+            },
+        )
+
+
+def subtract_alone(p: np.ndarray) -> np.ndarray:
+    """The least squared error of v_a - v_b, values N(0, 1), from p v_a + (1 - p) v_b times a number. Shape of p."""
+    return 2 - (2 * p - 1) ** 2 / (p**2 + (1 - p) ** 2)
+
+
+def both_alone(p: np.ndarray) -> np.ndarray:
+    """The least nats a value, for naming first and second from p 1_first + (1 - p) 1_second with a linear readout.
+
+    p (shares,), none of them ½. The values are symmetrical, and the loss convex in the readout, so that the best
+    readout treats all values alike: logits β z. The value with the larger share costs nothing for β → ∞; this is
+    the best β for the other one. The two are different in 15 of 16 cases.
+    """
+    large = np.maximum(p, 1 - p)[:, None]
+    β = np.linspace(0, 60, 3001)
+    # ln Σ_v exp(β z_v) - β z_second, with the second's logit taken out of the sum
+    apart = np.log1p(np.exp(β * (2 * large - 1)) + (VALUES - 2) * np.exp(-β * (1 - large)))
+    alike = np.log1p((VALUES - 1) * np.exp(-β))
+    return ((1 - 1 / VALUES) * apart + alike / VALUES).min(axis=1) / 2
+
+
+def built_by_hand(length: int, looks: Sequence[tuple[int, ...]]) -> Tensor:
+    """The maps (head, query, key) of heads that look from every place at the places so far away.
+
+    looks  a head each: its offsets. Places are one-hot keys; a query is SHARPNESS √d_k at every place it looks for, so
+           that those score SHARPNESS and all others 0. A place that would lie outside is not looked for.
+    """
+    attention = MultiHeadAttention(length, len(looks), d_k=length, d_v=length)
+    wanted = [sum(torch.ones(max(length - abs(offset), 0)).diag(offset) for offset in offsets) for offsets in looks]
+    with torch.no_grad():
+        for bias in (attention.b_q, attention.b_k):
+            bias.zero_()
+        attention.W_q.copy_(SHARPNESS * math.sqrt(length) * torch.cat([look.T for look in wanted]))
+        attention.W_k.copy_(torch.eye(length).repeat(len(looks), 1))
+        return attention.trace(torch.eye(length)[None])[1].weights[0]
+
+
+def _shown(task: Task, x: Tensor) -> tuple[Tensor, Sequence[int | str]]:
+    """The row whose maps are drawn, and its queries' names. In a lookup the questions name the pairs in order, so that
+    two heads that do their work draw a staircase.
+    """
+    if not isinstance(task, TwoKeyQuestions):
+        return x, range(1, task.length + 1)
+    asked = torch.arange(2 * task.questions).unflatten(0, (-1, 2)) % task.pairs
+    x = x.clone()
+    x[:, task.at, : 2 * task.keys] = x[:, asked, : task.keys].flatten(-2)
+    return x, [f"{first} and {second}" for first, second in (asked + 1).tolist()]
+
+
+def _switches(heads: int) -> Tensor:
+    """(1 + heads, heads): all on, then one after the other off."""
+    return torch.cat([torch.ones(1, heads), 1 - torch.eye(heads)])
+
+
+def _score(task: Task, outputs: Tensor, batch: Batch) -> float:
+    """The share of questions with every answer right, or of the variance explained."""
+    score = task.score(outputs, batch)
+    return 1 - score / task.baseline if task.unit == "squared error" else score
+
+
+def _by_answer(task: Task, outputs: Tensor, batch: Batch) -> list[float]:
+    """The same for each answer alone; numbers count as one answer."""
+    if task.unit == "squared error":
+        return [_score(task, outputs, batch)]
+    return (outputs.argmax(-1) == batch.y).float().mean((0, 1)).tolist()
+
+
+def _agreement(layer: MultiHeadAttention, config: Config) -> float:
+    """max |ours - torch.nn.MultiheadAttention| for noise of this config's length."""
+    x = torch.randn(1, config.length, config.width, generator=_generator(config.seed))
+    with torch.no_grad():
+        return float((layer(x) - layer.twin()(x, x, x, need_weights=False)[0]).abs().max())
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
