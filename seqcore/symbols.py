@@ -76,6 +76,9 @@ SYMBOLS: dict[str, Symbol] = {
     "trained": Symbol("loss as trained", "With the whole row given at once, as while training; on held-out rows."),
     "honest": Symbol("loss on held-out rows", "With the prefix given and nothing else, one forward pass for each."),
     "taken": Symbol("probability", "The distribution that the next symbol is taken from.", "share"),
+    "alone": Symbol("error left", "The least loss one reader can reach, as a share of what knowing nothing costs.", "share"),
+    "explained": Symbol("share explained", "One minus the squared error as a share of the variance.", "share"),
+    "without": Symbol("right, or explained", "The score of each answer while a head's reads are set to zero.", "share"),
 }
 
 AXES: dict[str, str] = {
@@ -104,6 +107,9 @@ AXES: dict[str, str] = {
     "length": "sequence length T",
     "term": "",
     "symbol": "symbol",
+    "share": "share of the weight on the first place",
+    "head": "",
+    "off": "",
 }
 
 

@@ -55,6 +55,16 @@ MEANING = {
     "bias 1": PURPLE,
     "bias 3": GREEN,
     "bias 6": BLUE,
+    "1 head": BLUE,
+    "2 heads": ORANGE,
+    "4 heads": ORANGE,
+    "8 heads": ORANGE,
+    "subtract": TEAL,
+    "name both": PURPLE,
+    "none": GREY,
+    "sinusoidal": BLUE,
+    "learned": ORANGE,
+    "rotary": GREEN,
 }
 
 INK = "#7d828c"  # of numbers that stand on colour, in both themes
