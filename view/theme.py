@@ -25,6 +25,7 @@ MEANING = {
     "RNN": BLUE,
     "LSTM": ORANGE,
     "GRU": GREEN,
+    "GRU, bias 0": RED,
     "attention": PURPLE,
     "no clipping": RED,
     "full history": RED,
