@@ -54,7 +54,6 @@ class Config(knobs.Repeated):
     layers: int = knob(1, "Decoder layers", 1, 3, group="Network")
     rate: float = knob(0.01, "Learning rate", 1e-4, 0.1, scale="log", group="Training")
     steps: int = knob(400, "Training steps", 100, 1000, step=50, group="Training")
-    seeds: int = knob(2, "Seeds", 1, 4, group="Repetition", help="How many models, each with its own weights and data.")
 
     @property
     def d_k(self) -> int:
@@ -251,7 +250,7 @@ def _agreement(config: Config, T: int) -> float:
     generator = torch.Generator().manual_seed(config.seed)
     layer = DecoderLayer(config.width, config.heads, 2 * config.width, generator=generator)
     x, memory = (torch.randn(2, T, config.width, generator=generator) for _ in range(2))
-    return float((layer(x, memory) - layer.twin()(x, memory, tgt_mask=~causal(T))).abs().max())
+    return float((layer.trace(x, memory)[0] - layer.twin()(x, memory, tgt_mask=~causal(T))).abs().max())
 
 
 # --- training -------------------------------------------------------------------------------------------------------
