@@ -331,11 +331,14 @@ def _room(ticks: tuple) -> alt.Scale:
 
 def _places(ticks: tuple) -> alt.Axis:
     """Every tick's name at its place on a short axis, about a dozen names on a long one, more if they are letters."""
-    room = 12 if not isinstance(ticks[0], str) else 24 if max(map(len, ticks)) > 1 else 64
+    letters = all(isinstance(tick, str) and len(tick) == 1 for tick in ticks)
+    room = 64 if letters else 24 if isinstance(ticks[0], str) else 12
     every = math.ceil(len(ticks) / room)
     names = json.dumps([str(tick) for tick in ticks], ensure_ascii=False)
     shown = list(range(0, len(ticks), every))
-    return alt.Axis(grid=False, ticks=False, labelAngle=0, labelExpr=f"{names}[datum.value]", values=shown)
+    return alt.Axis(
+        grid=False, ticks=False, labelAngle=0, labelExpr=f"{names}[datum.value]", values=shown, labelOverlap=not letters
+    )
 
 
 def _middles(names: tuple, columns: int) -> alt.Axis:
