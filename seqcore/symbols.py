@@ -73,6 +73,12 @@ SYMBOLS: dict[str, Symbol] = {
     "collapse": Symbol("share", "Of contexts, or of held-out characters, by the length of the context.", "share"),
     "mask": Symbol("is a character", "1 where a row has a character, 0 where it has padding.", "share"),
     "told": Symbol("perplexity", "Of a padded batch, averaged over its characters or over all its cells."),
+    "squared_error": Symbol("mean squared error", "Of predictions one step ahead, by the length of the window."),
+    "ahead": Symbol("mean squared error", "Of forecasts so many steps ahead, which feed on themselves."),
+    "held_out": Symbol("held-out error", "On values that were never trained on."),
+    "unseen": Symbol("share of windows", "That were seen a single time, or not at all.", "share"),
+    "series": Symbol("x", "A series, and what a model says of it.", "signed"),
+    "coefficients": Symbol("weight", "What one value of the window adds to the prediction, for each unit of it.", "signed"),
     "weights": Symbol(
         "attention weight", "How much of what a query reads comes from a key; they add up to one.", "share"
     ),
@@ -117,6 +123,10 @@ AXES: dict[str, str] = {
     "length": "sequence length T",
     "term": "",
     "symbol": "symbol",
+    "tau": "τ: length of the window",
+    "ahead": "k: steps ahead",
+    "back": "steps back from the newest value",
+    "part": "",
     "share": "share of the weight on the first place",
     "head": "",
     "off": "",
