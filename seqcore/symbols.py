@@ -92,7 +92,7 @@ SYMBOLS: dict[str, Symbol] = {
     "taken": Symbol("probability", "The distribution that the next symbol is taken from.", "share"),
     "alone": Symbol("error left", "The least loss one reader can reach, as a share of what knowing nothing costs.", "share"),
     "explained": Symbol("share explained", "One minus the squared error as a share of the variance.", "share"),
-    "without": Symbol("right, or explained", "The score of each answer while a head's reads are set to zero.", "share"),
+    "without": Symbol("score", "The score of each answer while a head's reads are set to zero.", "share"),
 }
 
 AXES: dict[str, str] = {
@@ -127,7 +127,7 @@ AXES: dict[str, str] = {
     "ahead": "k: steps ahead",
     "back": "steps back from the newest value",
     "part": "",
-    "share": "share of the weight on the first place",
+    "share": "weight on the first place, %",
     "head": "",
     "off": "",
 }

@@ -127,7 +127,7 @@ class Reader(nn.Module):
 
 
 def before(config: Config) -> Run:
-    """The instant picture. Signals: alone (line, share), the least error of one reader as a share of knowing nothing;
+    """The instant picture. Signals: alone (line, share in percent), the least error of one reader as a share of knowing nothing;
     weights (head, query, key) of one reader and of h heads, built by hand to look at h places.
 
     facts: d_k; parameters, one number for each of HEADS; agreement with torch; halves and sharp, the largest weight in
@@ -142,7 +142,7 @@ def before(config: Config) -> Run:
     weights = torch.cat([one, several])
     middle = config.length // 2
     signals = [
-        Signal("alone", ("line", "share"), alone, {"line": ("subtract", "name both"), "share": SHARES}),
+        Signal("alone", ("line", "share"), alone, {"line": ("subtract", "name both"), "share": 100 * SHARES}),
         Signal("weights", ("head", "query", "key"), weights, {"head": names, "query": places, "key": places}),
     ]
     layers = {heads: MultiHeadAttention(config.width, heads, generator=_generator(config.seed)) for heads in HEADS}
@@ -304,7 +304,7 @@ def _agreement(layer: MultiHeadAttention, config: Config) -> float:
     """max |ours - torch.nn.MultiheadAttention| for noise of this config's length."""
     x = torch.randn(1, config.length, config.width, generator=_generator(config.seed))
     with torch.no_grad():
-        return float((layer(x) - layer.twin()(x, x, x, need_weights=False)[0]).abs().max())
+        return float((layer.trace(x)[0] - layer.twin()(x, x, x, need_weights=False)[0]).abs().max())
 
 
 def _generator(seed: int) -> torch.Generator:
