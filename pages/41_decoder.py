@@ -125,7 +125,7 @@ def figures(moment):
             rules={"best possible": facts["floor"]} if facts["floor"] else {},
             title="The honest loss: only the past is given",
             caption="Solid: each symbol guessed from a row that ends before it. Dashed: the same rows given whole, as in "
-            "training. With the mask the two are one line. 128 held-out rows, so a line may scatter around the floor by 0.02.",
+            "training. With the mask the two are one line. 64 held-out rows, so a line may scatter around the floor by 0.03.",
         )
     left, right = st.columns(2)
     with left:

@@ -33,7 +33,7 @@ from seqcore.tasks.translation import START, Reverse, exact_match, shifted
 from seqcore.training import Trainer, events, pace, race, settle, trapezoid
 
 ARMS = {"causal mask": True, "no mask": False}
-BATCH, HELD_OUT = 32, 128
+BATCH, HELD_OUT = 32, 64
 MEASURES = 24  # how often in a run the honest loss is measured: it costs a forward pass for every prefix
 STEP_COST = 0.3  # of one arm and seed, per feature and token, in the unit of `pace`
 
