@@ -31,12 +31,14 @@ BREATH = 0.02  # seconds between two ticks, in which the server sends what was d
 HEARTBEAT = 1.0  # seconds after which the browser asks for a tick that got lost
 
 _moving: ContextVar[bool] = ContextVar("moving", default=False)  # is a run being played right now?
+_plays: ContextVar[int] = ContextVar("plays", default=0)  # how many runs the page has shown so far
 _slot: ContextVar[Any] = ContextVar("slot", default=None)  # where complaints about the address stand
 
 
 def head(docstring: str) -> None:
     """Title and claim, from the page's docstring `Title: claim`, as `router.words` reads it."""
     router.through_the_door()
+    _plays.set(0)
     st.html("<style>.stMainBlockContainer { padding-top: 4rem; padding-bottom: 4rem }</style>")
     title, _, claim = docstring.split("\n\n")[0].replace("\n", " ").partition(":")
     st.title(title.strip(), anchor=False)
@@ -229,12 +231,13 @@ def losses(moment: Run, caption: str = "") -> None:
 
 def ledger(*rows: tuple[str, str, str]) -> None:
     """A table of (what, shape, meaning): the tensors on this page at their present sizes."""
-    lines = [
-        "| | shape | |",
-        "|---|---|---|",
-        *(f"| {what} | `{shape}` | {meaning} |" for what, shape, meaning in rows),
-    ]
-    st.markdown("\n".join(lines))
+    table(("", "shape", ""), *((what, f"`{shape}`", meaning) for what, shape, meaning in rows))
+
+
+def table(head: tuple[str, ...], *rows: tuple[str, ...]) -> None:
+    """A small table of texts."""
+    lines = [head, ("---",) * len(head), *rows]
+    st.markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
 
 def tell(**facts: tuple[str, str] | str) -> None:
@@ -256,16 +259,25 @@ def badge(agreement: float | None) -> None:
 # --- live training --------------------------------------------------------------------------------------------------
 
 
-def play(run: Callable[[C], Iterator[Run]], config: C, figures: Callable[[Run], None]) -> None:
+def play(
+    run: Callable[[C], Iterator[Run]],
+    config: C,
+    figures: Callable[[Run], None],
+    verb: tuple[str, str] = ("Train", "Trained"),
+) -> None:
     """Train live: buttons, then the figures of the newest moment, then a way back through all moments.
 
-    run      an experiment; figures  draws one moment
+    run      an experiment, which ends at step config.steps, or at facts["steps"] if it says so
+    figures  draws one moment
+    verb     what the button does, and what is then done
+
+    The first of a page's experiments takes the keys.
     """
     shelf = st.session_state.setdefault("shelf", player.Shelf())
     playback = shelf.get(run, config)
     if not playback.moments:
         playback.advance(0)
-    _buttons(shelf, playback, run, config)
+    _buttons(shelf, playback, run, config, verb)
 
     @st.fragment(run_every=HEARTBEAT if playback.playing else None)
     def live() -> None:
@@ -291,22 +303,26 @@ def play(run: Callable[[C], Iterator[Run]], config: C, figures: Callable[[Run], 
         _take(run, config, playback.moments[-1])
 
 
-def _buttons(shelf: player.Shelf, playback: player.Playback, run: Callable, config: knobs.Config) -> None:
+def _buttons(
+    shelf: player.Shelf, playback: player.Playback, run: Callable, config: knobs.Config, verb: tuple[str, str]
+) -> None:
     def toggle() -> None:
         playback.playing = not playback.playing
 
-    name = run.__module__
+    name = f"{run.__module__}.{run.__name__}"
+    keys = ("p", "s") if _plays.get() == 0 else (None, None)
+    _plays.set(_plays.get() + 1)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         label = (
             "⏸ Pause"
             if playback.playing
-            else "▶ Train"
+            else f"▶ {verb[0]}"
             if playback.seconds < 1e-9 or not playback.done
-            else "✓ Trained"
+            else f"✓ {verb[1]}"
         )
-        st.button(label, key=f"{name} play", on_click=toggle, disabled=playback.done, shortcut="p")
+        st.button(label, key=f"{name} play", on_click=toggle, disabled=playback.done, shortcut=keys[0])
         still = playback.playing or playback.done
-        st.button("Step", key=f"{name} step", on_click=playback.advance, args=(0,), disabled=still, shortcut="s")
+        st.button("Step", key=f"{name} step", on_click=playback.advance, args=(0,), disabled=still, shortcut=keys[1])
         st.button("↺ Reset", key=f"{name} reset", on_click=shelf.forget, args=(run, config))
 
 
@@ -316,12 +332,12 @@ def _place(playback: player.Playback, config: knobs.Config) -> Run:
     with st.container(height=78, border=False):
         if playback.playing or len(moments) < 2:
             moment = moments[-1]
-            share = moment.step / max(getattr(config, "steps", moment.step), 1)
-            st.progress(min(share, 1.0), text=f"step {moment.step:,} · {playback.seconds:.1f} s of training")
+            share = moment.step / max(moment.facts.get("steps") or getattr(config, "steps", moment.step), 1)
+            st.progress(min(share, 1.0), text=f"step {moment.step:,} · {playback.seconds:.1f} s of work")
         else:
             steps = [moment.step for moment in moments]
             step = st.select_slider(
-                f"Rewind: training step ({steps[-1]:,} steps took {playback.seconds:.1f} s)",
+                f"Rewind: step ({steps[-1]:,} steps took {playback.seconds:.1f} s)",
                 steps,
                 steps[-1],
                 key=f"rewind {id(playback)} {len(steps)}",
@@ -352,20 +368,20 @@ def _take(run: Callable, config: knobs.Config, moment: Run) -> None:
                     lambda signal=signal: charts.table(signal).to_csv(index=False),
                     f"{module}-{name}.csv",
                     "text/csv",
-                    key=f"take {name}",
+                    key=f"take {run.__name__} {name}",
                     on_click="ignore",
                 )
 
 
-def map_of(pages: Iterable[router.Page]) -> None:
+def chapters() -> None:
     """All pages by chapter, each with its claim, as links."""
-    pages = list(pages)
-    chapters = sorted({each.chapter for each in pages} - {0})
-    for column, chapter in zip(st.columns(len(chapters)), chapters):
+    every = router.pages()
+    numbers = sorted({each.chapter for each in every} - {0})
+    for column, chapter in zip(st.columns(len(numbers)), numbers):
         with column:
-            st.subheader(router.CHAPTERS[chapter], anchor=False)
-            for each in pages:
+            st.markdown(f"**{router.CHAPTERS[chapter]}**")
+            for each in every:
                 if each.chapter == chapter:
-                    with st.container(border=True):
+                    with st.container(border=True, gap=None):
                         st.page_link(each.path, label=f"**{each.title}**")
                         st.caption(each.claim)
