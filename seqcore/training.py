@@ -11,6 +11,7 @@ The loop is a generator: whoever wants to watch asks for the next moment, and no
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -29,7 +30,8 @@ HOPELESS = 1e6  # a loss above this has diverged: no task here starts above a th
 
 
 class Trainer:
-    """One model on its way down: takes batches, knows when it has diverged.
+    """One model on its way down: takes batches, knows how many (`steps`), how long they took (`seconds` of the
+    processor, as measured) and when it has diverged.
 
     model      any module
     loss       (model, batch) -> scalar
@@ -55,6 +57,7 @@ class Trainer:
         self.weights = [weight for weight in model.parameters() if weight.requires_grad]
         self.optimiser = OPTIMISERS[optimiser](self.weights, rate)
         self.steps = 0
+        self.seconds = 0.0
         self.diverged: int | None = None
 
     def measure(self, batch: Any) -> tuple[float, float]:
@@ -72,6 +75,7 @@ class Trainer:
         """
         if self.diverged is not None:
             return math.nan, math.nan
+        start = time.thread_time()
         value, size = self.measure(batch)
         if not (math.isfinite(value) and math.isfinite(size) and value < HOPELESS):
             self.diverged = self.steps
@@ -80,6 +84,7 @@ class Trainer:
             group["lr"] = self.rate * self.schedule(self.steps)
         self.optimiser.step()
         self.steps += 1
+        self.seconds += time.thread_time() - start
         return value, size
 
 

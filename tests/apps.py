@@ -17,7 +17,9 @@ def address_of(path: Path) -> str:
 
 
 def config_of(path: Path):
-    """The Config class of a page, or None for a page without knobs."""
+    """The Config class of a page, or None for the start page, which has no knobs."""
+    if path.stem.startswith("00"):
+        return None
     source = path.read_text(encoding="utf-8")
     found = re.search(r"from seqcore\.experiments\.(\w+) import (?:\([^)]*\bConfig\b|[^\n]*\bConfig\b)", source)
     return importlib.import_module(f"seqcore.experiments.{found.group(1)}").Config if found else None
