@@ -313,13 +313,8 @@ def _buttons(
     keys = ("p", "s") if _plays.get() == 0 else (None, None)
     _plays.set(_plays.get() + 1)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        label = (
-            "⏸ Pause"
-            if playback.playing
-            else f"▶ {verb[0]}"
-            if playback.seconds < 1e-9 or not playback.done
-            else f"✓ {verb[1]}"
-        )
+        idle = f"✓ {verb[1]}" if playback.done else f"▶ {verb[0]}"
+        label = "❚❚ Pause" if playback.playing else idle
         st.button(label, key=f"{name} play", on_click=toggle, disabled=playback.done, shortcut=keys[0])
         still = playback.playing or playback.done
         st.button("Step", key=f"{name} step", on_click=playback.advance, args=(0,), disabled=still, shortcut=keys[1])
