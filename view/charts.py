@@ -54,7 +54,9 @@ def table(signal: Signal) -> pd.DataFrame:
 # --- lines ----------------------------------------------------------------------------------------------------------
 
 
-def line_rows(*signals: Signal, x: str, colour: str | None = None, log: bool = False, **_) -> pd.DataFrame:
+def line_rows(
+    *signals: Signal, x: str, colour: str | None = None, log: bool = False, log_x: bool = False, **_
+) -> pd.DataFrame:
     """One row a point: x, colour, kind, value, and where it is drawn: middle, low, high (decades if `log`).
 
     The first signal is "measured"; if it has a seed axis, the row holds the median and the range over seeds, and
@@ -80,7 +82,7 @@ def line_rows(*signals: Signal, x: str, colour: str | None = None, log: bool = F
             for own, tick in zip(seeds[..., few], signal.ticks["seed"]):
                 parts.append(_long(ticks[few], names, f"seed {tick}", own, own, own))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    drawable = np.isfinite(columns["middle"])
+    drawable = np.isfinite(columns["middle"]) & ((columns["x"] > 0) | (not log_x))
     columns = {name: column[drawable] for name, column in columns.items()}
     # A seed whose gradient is exactly zero lies below any axis: the band then ends at the median.
     for end in ("low", "high"):
