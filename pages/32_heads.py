@@ -13,7 +13,7 @@ PRESETS = {
     "Both neighbours": {},
     "Two keys": {"task": "two keys", "heads": 4, "rate": 0.01, "steps": 400},
     "Subtract": {"task": "subtract", "heads": 4, "rate": 0.01},
-    "Two heads may get stuck": {"task": "two keys", "rate": 0.01, "steps": 400, "seeds": 8},
+    "Two heads, one place": {"task": "subtract", "rate": 0.01, "length": 8, "seeds": 6},
     "Eight thin heads": {"heads": 8},
     "Feed-forward unmixes": {"readout": "feed-forward", "steps": 400},
 }
@@ -58,8 +58,8 @@ with right:
         y="query",
         beside="head",
         title="Where each reader looks",
-        caption=f"Row: a place that asks; columns: the {config.length} places it can read; a row adds up to 1. Softmax of "
-        f"weights set by hand to look at the {config.heads} nearest places: one reader has to share, {config.heads} heads do not.",
+        caption=f"Row: a place that asks; columns: the {config.length} places it can read; a row adds up to 1. "
+        f"Weights set by hand to look at the {config.heads} nearest places: one reader shares, {config.heads} heads do not.",
     )
 
 page.tell(
@@ -191,6 +191,6 @@ page.play(run, config, figures)
 st.markdown(
     "**Try:** train *Both neighbours* and read the bars: each head carries one answer alone. · *Feed-forward unmixes* is the "
     "counter-example: if the shares are unequal, say 0.7 and 0.3, a network after the heads can take the blend apart, and one "
-    "head is often enough. · *Two heads may get stuck*: with eight seeds, now and then one pair of heads settles on the same place. "
-    "Four heads seldom do."
+    "head is often enough. · *Two heads, one place*: with six seeds, some pairs of heads "
+    "settle on the same place and stay there. Turn to four heads, and all find both."
 )
