@@ -100,6 +100,11 @@ SYMBOLS: dict[str, Symbol] = {
     "alone": Symbol("error left", "The least loss one reader can reach, as a share of what knowing nothing costs.", "share"),
     "explained": Symbol("share explained", "One minus the squared error as a share of the variance.", "share"),
     "without": Symbol("score", "The score of each answer while a head's reads are set to zero.", "share"),
+    "known": Symbol("share known", "How much of an output symbol is known from one input place alone.", "share"),
+    "untrained": Symbol("attention weight", "How much of the input each output is read from, before training.", "share"),
+    "edited": Symbol("attention weight", "The same, with one row set by hand.", "share"),
+    "cost": Symbol("nats a symbol", "The loss on pairs that were never trained on."),
+    "survives": Symbol("whole answers right", "With padding added that the model has not met in training.", "share"),
 }
 
 AXES: dict[str, str] = {
@@ -141,6 +146,8 @@ AXES: dict[str, str] = {
     "share": "weight on the first place, %",
     "head": "",
     "off": "",
+    "output": "output place",
+    "input": "input place",
 }
 
 

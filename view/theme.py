@@ -71,6 +71,12 @@ MEANING = {
     "sinusoidal": BLUE,
     "learned": ORANGE,
     "rotary": GREEN,
+    "transformer": BLUE,
+    "no positions": RED,
+    "no padding mask": RED,
+    "true prefix": GREY,
+    "own prefix": ORANGE,
+    "whole answers": GREEN,
 }
 
 INK = "#7d828c"  # of numbers that stand on colour, in both themes
