@@ -35,7 +35,9 @@ SYMBOLS: dict[str, Symbol] = {
     "far": Symbol("left at the first step", "Of the gradient at the last state, how much arrives at the first one."),
     "gated": Symbol("‖dL/dh‖", "The gradient curve of cells with and without gates."),
     "excess": Symbol("nats above the floor", "What a model pays for a symbol beyond what the source itself would pay."),
-    "kept": Symbol("share left", "What is left of a unit's memory when nothing is written: a product of gates.", "share"),
+    "kept": Symbol(
+        "share left", "What is left of a unit's memory when nothing is written: a product of gates.", "share"
+    ),
     "expected": Symbol("share left", "The same if the gate stood at σ(bias) at every step.", "share"),
     "size": Symbol("weights", "How many numbers a cell has to learn."),
     "half_life": Symbol("half-life in steps", "When the gate that keeps has let half of a memory leak away."),
@@ -85,7 +87,9 @@ SYMBOLS: dict[str, Symbol] = {
     "held_out": Symbol("held-out error", "On values that were never trained on."),
     "unseen": Symbol("share of windows", "That were seen a single time, or not at all.", "share"),
     "series": Symbol("x", "A series, and what a model says of it.", "signed"),
-    "coefficients": Symbol("weight", "What one value of the window adds to the prediction, for each unit of it.", "signed"),
+    "coefficients": Symbol(
+        "weight", "What one value of the window adds to the prediction, for each unit of it.", "signed"
+    ),
     "weights": Symbol(
         "attention weight", "How much of what a query reads comes from a key; they add up to one.", "share"
     ),
@@ -97,14 +101,24 @@ SYMBOLS: dict[str, Symbol] = {
     "trained": Symbol("loss as trained", "With the whole row given at once, as while training; on held-out rows."),
     "honest": Symbol("loss on held-out rows", "With the prefix given and nothing else, one forward pass for each."),
     "taken": Symbol("probability", "The distribution that the next symbol is taken from.", "share"),
-    "alone": Symbol("error left", "The least loss one reader can reach, as a share of what knowing nothing costs.", "share"),
+    "alone": Symbol(
+        "error left", "The least loss one reader can reach, as a share of what knowing nothing costs.", "share"
+    ),
     "explained": Symbol("share explained", "One minus the squared error as a share of the variance.", "share"),
     "without": Symbol("score", "The score of each answer while a head's reads are set to zero.", "share"),
     "known": Symbol("share known", "How much of an output symbol is known from one input place alone.", "share"),
-    "untrained": Symbol("attention weight", "How much of the input each output is read from, before training.", "share"),
+    "untrained": Symbol(
+        "attention weight", "How much of the input each output is read from, before training.", "share"
+    ),
     "edited": Symbol("attention weight", "The same, with one row set by hand.", "share"),
     "cost": Symbol("nats a symbol", "The loss on pairs that were never trained on."),
     "survives": Symbol("whole answers right", "With padding added that the model has not met in training.", "share"),
+    "arrives": Symbol("‖dL/dx‖, neighbour = 1", "The gradient at a token, over that of the question's neighbour."),
+    "chain": Symbol("operations in a row", "Each has to wait for the one before it."),
+    "look": Symbol("attention weight", "From the question to a token: the largest of all heads.", "share"),
+    "duration": Symbol("milliseconds", "Forward and backward through one layer, on this machine."),
+    "duration_theory": Symbol("milliseconds", "How time would grow if one product were all there is."),
+    "held": Symbol("megabytes", "What one layer holds in memory from the forward to the backward pass."),
 }
 
 AXES: dict[str, str] = {
@@ -148,6 +162,7 @@ AXES: dict[str, str] = {
     "off": "",
     "output": "output place",
     "input": "input place",
+    "example": "value and its place",
 }
 
 

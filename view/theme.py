@@ -77,6 +77,11 @@ MEANING = {
     "true prefix": GREY,
     "own prefix": ORANGE,
     "whole answers": GREEN,
+    "encoder": PURPLE,
+    "encoder, weights kept": RED,
+    "LSTM, forget bias 3": TEAL,
+    "∝ T² d": GREY,
+    "∝ T d²": BROWN,
 }
 
 INK = "#7d828c"  # of numbers that stand on colour, in both themes
