@@ -110,8 +110,8 @@ if numbers:
     terms = "".join(f"{weight:+.2f}\\,x_{{t{f'-{k}' if k else ''}}}" for k, weight in enumerate(latest))
     more = r"+\dots" if config.tau > len(latest) else ""
     st.latex(
-        rf"\hat x_{{t+1}} = \sum_{{k=0}}^{{\tau-1}} w_k\,x_{{t-k}} + b = {terms.removeprefix('+')} {more} {facts['constant']:+.3f}"
-        rf"\qquad\tau={config.tau}"
+        rf"\hat x_{{t+1}} = \sum_{{k=0}}^{{\tau-1}} w_k\,x_{{t-k}} + b"
+        rf"= {terms.removeprefix('+')} {more} {facts['constant']:+.3f}\qquad\tau={config.tau}"
     )
     window = page.lens("window", "Window", chosen, choices=arms)
     left, right = st.columns([2, 1])

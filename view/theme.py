@@ -52,7 +52,7 @@ MEANING = {
     "no memory": RED,
     "no memory, held out": RED,
     "untrained": GREY,
-    "training": GREY,
+    "fitted": GREY,
     "held out": TEAL,
     "the series": GREY,
     "teacher forcing": TEAL,

@@ -284,7 +284,7 @@ def _fitted(config: Config) -> Run:
     return Run(config, 0, signals, facts)
 
 
-PARTS = ("training", "held out")
+PARTS = ("fitted", "held out")
 
 
 def _least_squares(task: Series, order: int) -> Autoregressive:
@@ -362,7 +362,7 @@ def _counted(config: Config) -> Run:
             "unseen",
             ("line", "tau"),
             np.stack([seen.once, seen.unseen])[:, list(orders)],
-            {"line": ("seen once while training", "held out, never seen"), "tau": orders},
+            {"line": ("seen only once", "held out, never seen"), "tau": orders},
         ),
     ]
     facts = {
