@@ -97,8 +97,9 @@ with right:
 z's weights and biases turned round. **A positive bias remembers here and forgets there.**
 
 *Where r acts.* torch and Keras reset after the product, r ⊙ (W h + b). The printed papers reset before it,
-W (r ⊙ h) + b. These are different functions: with the same weights on your task the two states differ by up to **{facts["conventions"]:.2g}**
-before training. Turn *Reset gate as in* to train the other one; it has no fast kernel, so it is several times slower.
+W (r ⊙ h) + b. These are different functions: with the same weights on your task the two states differ by up to
+**{facts["conventions"]:.2g}** before training. Turn *Reset gate as in* to train the other one. It has no fast kernel here,
+so it is several times slower.
 """
     )
 

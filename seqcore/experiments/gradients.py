@@ -19,15 +19,20 @@ from torch.nn import functional as F
 from seqcore import knobs
 from seqcore.kernels import ACTIVATIONS
 from seqcore.knobs import knob
+from seqcore.models.gru import GRU
 from seqcore.models.latent import Readout
+from seqcore.models.lstm import LSTM
 from seqcore.models.rnn import RNN
 from seqcore.probes import gradients as probe
+from seqcore.probes.gates import linear_slope
+from seqcore.probes.reach import by_lag
 from seqcore.record import Run, Signal
 from seqcore.tasks.recall import Adding, FirstToken
 from seqcore.training import OPTIMISERS, Trainer, events, pace, race, settle
 
 TASKS = {"adding": Adding, "first token": FirstToken}
-BATCH, PROBED = 32, 16
+CELLS = {"RNN": (RNN, 1), "LSTM": (LSTM, 4), "GRU": (GRU, 3)}  # a cell, and how many sums a unit of it needs
+BATCH, PROBED, GATED = 32, 16, 8
 LAGS_SHOWN, STEPS_SHOWN = 40, 40
 
 
@@ -67,6 +72,15 @@ class Config(knobs.Repeated):
     scale: float = knob(
         0.1, "Input scale", 0.0, 1.0, step=0.01, group="Network", help="How strongly the input drives the units."
     )
+    bias: float = knob(
+        0.0,
+        "Forget / update bias",
+        0.0,
+        6.0,
+        step=0.5,
+        group="Network",
+        help="For the picture with gates alone: LSTM and GRU keep more the higher it is. torch's default is about 0.",
+    )
     task: str = knob("adding", "Task", choices=TASKS, group="Training")
     optimiser: str = knob("Adam", "Optimiser", choices=OPTIMISERS, group="Training")
     rate: float = knob(0.003, "Learning rate", 1e-4, 0.1, scale="log", group="Training")
@@ -75,9 +89,11 @@ class Config(knobs.Repeated):
 
 
 def before(config: Config) -> Run:
-    """The instant picture. Signals: gradient, theory, activations, split (all by lag), singular (by lag).
+    """The instant picture. Signals: gradient, theory, activations, split, singular, gated (arm, lag), all by lag.
 
-    facts: slope and fit (decades a step, R²), the four rules of `probe.Theory`, horizon (lag or None), `dies` (the
+    gated are cells of the first seed with torch's default weights, no biases but the one of the gate that keeps, and
+    noise at every gate of every unit; fact gates holds their slopes and, where there is one, the linear theory's.
+    Other facts: slope and fit (decades a step, R²), the four rules of `probe.Theory`, horizon (lag or None), `dies` (the
     lag from which the gradient is exactly zero, or None), agreement with torch where it has a twin.
     """
     settle()
@@ -123,7 +139,9 @@ def before(config: Config) -> Run:
             {"line": ("largest", "middle", "smallest"), "lag": drawn},
         ),
     ]
+    gated, gates = _through_gates(config)
     facts = {
+        "gates": gates,
         "slope": float(np.median([rate for rate, _ in fits])),
         "fit": float(np.median([fit for _, fit in fits])),
         **middle._asdict(),
@@ -131,7 +149,7 @@ def before(config: Config) -> Run:
         "dies": _dies(measured),
         "agreement": _agreement(model, x),
     }
-    return Run(config, 0, signals, facts)
+    return Run(config, 0, [*signals, gated], facts)
 
 
 def run(config: Config) -> Iterator[Run]:
@@ -214,6 +232,26 @@ def _descend(config: Config, seed: int) -> tuple[RNN, torch.Tensor, probe.Descen
         model.b_x.zero_()
         model.b_h.zero_()
     return model, noise, probe.descend(model, noise, probe.last_state(generator))
+
+
+def _through_gates(config: Config) -> tuple[Signal, dict[str, tuple[float, float | None]]]:
+    """The gradient curve of every cell in CELLS, and arm -> (measured slope, theory's slope) in decades a step."""
+    curves, slopes = [], {}
+    for cell, sums in CELLS.values():
+        generator = torch.Generator().manual_seed(config.seed)
+        H = config.hidden
+        model = cell(sums * H, H, generator=generator).double()
+        with torch.no_grad():
+            model.W_x.copy_(torch.eye(sums * H))
+            model.b_x.zero_()
+            model.b_h.zero_()
+            # f of an LSTM and z of a GRU both come second; an RNN has nothing there
+            model.b_x[H : 2 * H] = config.bias
+        noise = config.scale * torch.randn(GATED, config.length, sums * H, generator=generator, dtype=torch.float64)
+        norms = by_lag(model, noise, probe.last_state(generator))
+        curves.append(10.0 ** norms.log10().mean(0).numpy())
+        slopes[cell.__name__] = probe.slope(norms)[0], (None if cell is RNN else linear_slope(model))
+    return Signal("gated", ("arm", "lag"), curves, {"arm": tuple(CELLS)}), slopes
 
 
 def _network(config: Config, task, seed: int) -> Readout:
