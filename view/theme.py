@@ -38,6 +38,7 @@ MEANING = {
     "1/√d_k": BLUE,
     "1/d_k": GREY,
     "√d_k": TEAL,
+    "equal weights": GREY,
     "residual + pre-norm": GREEN,
     "residual + post-norm": BLUE,
     "residual only": PURPLE,
