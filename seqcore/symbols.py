@@ -53,6 +53,10 @@ SYMBOLS: dict[str, Symbol] = {
     "scores": Symbol("q · k", "How well a query and a key match: one dot product.", "signed"),
     "scaled": Symbol("q · k / √d_k", "The scores, brought back to a spread of about one.", "signed"),
     "z": Symbol("z", "What a query reads: the mean of the values, weighted.", "signed"),
+    "qkv": Symbol(
+        "entry", "What a token asks, what it can be found by, and what it hands on: three products.", "signed"
+    ),
+    "mixed": Symbol("entry", "The values, and what each query reads of them.", "signed"),
     "spread": Symbol("spread of the scores", "The standard deviation of q · k after scaling."),
     "rule": Symbol("√d_k", "d_k products of variance one add up to a variance of d_k."),
     "density": Symbol("frequency, peak = 1", "How often a score comes, against the commonest one."),
@@ -134,6 +138,9 @@ AXES: dict[str, str] = {
     "line": "",
     "d_k": "d_k: entries of a query, and of a key",
     "score": "score",
+    "entry": "entry",
+    "token": "token",
+    "matrix": "",
     "position": "output",
     "changed": "changed token",
     "stage": "",

@@ -277,10 +277,12 @@ def heat(
     across: Span | None = None,
     beside: str | None = None,
     digits: bool = False,
+    frame: int | None = None,
     height: int = theme.HEIGHT,
 ) -> alt.LayerChart:
     """Cells coloured by value. span: fixed limits of the colour; digits: write the numbers into the cells.
 
+    frame   the number of a line to draw a frame around, counted from the top
     across  fixed limits of a numeric x that still grows (training steps): a cell then reaches to the next column
     beside  a third axis: a map for each of its ticks, next to each other, with the tick's name below
     """
@@ -318,6 +320,9 @@ def heat(
     layers = [base.mark_rect(clip=True).encode(color=colour)]
     if digits:
         layers.append(base.mark_text(fontSize=11, color=theme.INK).encode(text=alt.Text("value:Q", format=".2f")))
+    if frame is not None:
+        line = alt.Chart(alt.Data(values=[{"y": frame}])).mark_rect(filled=False, stroke=theme.ORANGE, strokeWidth=2.5)
+        layers.append(line.encode(y=vertical))
     table = cell_rows(signal, x=x, y=y, across=across)
     chart = alt.layer(*layers, data=table).properties(height=height)
     cells = len(signal.ticks[y]) * (40 if across else len(signal.ticks[x]))
