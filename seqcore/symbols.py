@@ -123,6 +123,8 @@ SYMBOLS: dict[str, Symbol] = {
     "duration": Symbol("milliseconds", "Forward and backward through one layer, on this machine."),
     "duration_theory": Symbol("milliseconds", "How time would grow if one product were all there is."),
     "held": Symbol("megabytes", "What one layer holds in memory from the forward to the backward pass."),
+    "parameters": Symbol("weight", "All weights of a model, one after the other.", "signed"),
+    "aligned": Symbol("share", "Of symbols read mostly from the right place, and of weight on it.", "share"),
 }
 
 AXES: dict[str, str] = {
@@ -146,7 +148,7 @@ AXES: dict[str, str] = {
     "stage": "",
     "layer": "layer",
     "model": "",
-    "order": "order: characters of the past that count",
+    "order": "order: how much of the past counts",
     "context": "length of the context",
     "row": "row of the batch",
     "extra": "columns of padding added",
@@ -170,6 +172,7 @@ AXES: dict[str, str] = {
     "output": "output place",
     "input": "input place",
     "example": "value and its place",
+    "parameter": "number of the weight",
 }
 
 
