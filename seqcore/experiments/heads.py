@@ -139,7 +139,7 @@ def before(config: Config) -> Run:
     several = built_by_hand(config.length, [(offset,) for offset in config.offsets])
     names = ("one reader", *(f"head {i + 1}" for i in range(config.heads)))
     places = tuple(range(1, config.length + 1))
-    weights = torch.cat([one, several])
+    weights = torch.cat([one, several]).numpy()
     middle = config.length // 2
     signals = [
         Signal("alone", ("line", "share"), alone, {"line": ("subtract", "name both"), "share": 100 * SHARES}),
@@ -195,7 +195,7 @@ def run(config: Config) -> Iterator[Run]:
                 [[_score(task, each.model(held_out.x), held_out) for each in trainers] for trainers in arms.values()]
             )
             firsts = [trainers[0].model for trainers in arms.values()]
-            maps = torch.cat([reader.maps(shown)[0] for reader in firsts])
+            maps = torch.cat([reader.maps(shown)[0] for reader in firsts]).numpy()
             without = [_by_answer(task, firsts[-1](held_out.x, on), held_out) for on in _switches(config.heads)]
         yield Run(
             config,

@@ -1,0 +1,150 @@
+"""One head against several: the exact limits of one reader, what training makes of them, and who carries what."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from seqcore.experiments import last
+from seqcore.experiments.heads import HEADS, Config, before, both_alone, built_by_hand, run, subtract_alone
+from seqcore.symbols import symbol
+from seqcore.tasks.lookup import EVEN_MIXTURE_LOSS, ONE_READ_LOSS, VALUES, Subtract
+
+
+def test_one_reader_leaves_half_of_a_difference_at_best_and_all_of_it_at_half_and_half():
+    assert subtract_alone(np.array([0.0, 0.5, 1.0])) == pytest.approx([1.0, 2.0, 1.0])
+    everywhere = subtract_alone(np.linspace(0, 1, 1001))
+    assert everywhere.min() == pytest.approx(Subtract.one_head_floor)
+
+
+def test_the_error_of_a_difference_is_that_of_least_squares():
+    """By drawing: 200,000 pairs, the best number to multiply the blend with."""
+    first, second = torch.randn(2, 200_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    blend, wanted = 0.8 * first + 0.2 * second, first - second
+    m = (blend * wanted).sum() / blend.square().sum()
+    assert ((wanted - m * blend) ** 2).mean().item() == pytest.approx(subtract_alone(np.array([0.8]))[0], rel=0.02)
+
+
+def test_reading_one_place_of_two_costs_half_of_knowing_nothing():
+    assert both_alone(np.array([0.0, 1.0])) == pytest.approx([ONE_READ_LOSS] * 2)
+
+
+def test_just_beside_half_and_half_only_the_order_of_one_answer_is_lost():
+    assert both_alone(np.array([0.5 - 1e-4]))[0] == pytest.approx(EVEN_MIXTURE_LOSS / 2, rel=0.01)
+
+
+def test_no_linear_readout_of_a_blend_beats_the_curve():
+    """Trained on every pair of values there is, with all weights free: it comes close, and never below."""
+    first, second = (
+        each.flatten() for each in torch.meshgrid(torch.arange(VALUES), torch.arange(VALUES), indexing="ij")
+    )
+    blend = 0.7 * F.one_hot(first, VALUES).double() + 0.3 * F.one_hot(second, VALUES)
+    W = torch.zeros(2, VALUES, VALUES, dtype=torch.float64, requires_grad=True)
+
+    def loss():
+        return (F.cross_entropy(blend @ W[0], first) + F.cross_entropy(blend @ W[1], second)) / 2
+
+    optimiser = torch.optim.LBFGS([W], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimiser.zero_grad()
+        value = loss()
+        value.backward()
+        return value
+
+    optimiser.step(closure)
+    exact = both_alone(np.array([0.7]))[0]
+    assert exact - 1e-6 <= loss().item() <= exact + 0.01
+
+
+def test_a_head_built_by_hand_looks_at_its_places_in_equal_shares():
+    maps = built_by_hand(10, [(-1, 1), (2,)])
+    assert maps.sum(-1) == pytest.approx(torch.ones(2, 10).numpy())
+    e = np.exp(9.0)
+    assert maps[0, 4, [3, 5]].tolist() == pytest.approx([e / (2 * e + 8)] * 2)
+    assert maps[1, 4, 6].item() == pytest.approx(e / (e + 9))
+    assert maps[1, 9].tolist() == pytest.approx([0.1] * 10), "no place to look at: everywhere alike"
+
+
+def test_the_parameters_do_not_depend_on_the_number_of_heads_and_the_layer_is_torchs():
+    for config in (Config(), Config(heads=8, width=16), Config(width=64)):
+        facts = before(config).facts
+        assert facts["parameters"] == (4 * config.width * (config.width + 1),) * len(HEADS)
+        assert facts["agreement"] <= 1e-5
+
+
+@pytest.mark.slow
+def test_one_head_fails_where_two_name_both_neighbours():
+    """Of 23 starts tried with two heads, one is still at 0.4 after 400 steps: its heads look at the same place."""
+    right = last(run(Config(steps=200)))["right"]
+    assert (right.pick(arm="1 head").values[:, -1] <= 0.5).all(), right.values[..., -1]
+    assert (right.pick(arm="2 heads").values[:, -1] >= 0.95).all(), right.values[..., -1]
+
+
+@pytest.mark.slow
+def test_one_head_fails_where_several_look_two_keys_up():
+    right = last(run(Config(task="two keys", heads=4, rate=0.01, steps=300, seeds=2, seed=200)))["right"]
+    assert (right.pick(arm="1 head").values[:, -1] <= 0.35).all(), right.values[..., -1]
+    assert (right.pick(arm="4 heads").values[:, -1] >= 0.97).all(), right.values[..., -1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("readout", ["linear", "feed-forward"])
+def test_one_head_explains_half_of_a_difference_and_four_all_of_it(readout):
+    final = last(run(Config(task="subtract", heads=4, rate=0.01, steps=200, seeds=1, seed=200, readout=readout)))
+    left = 1 - final["explained"].values[..., -1]
+    assert ((left[0] >= 0.45) & (left[0] <= 0.56)).all(), left
+    assert (left[1] <= 0.02).all(), left
+    assert final.facts["one_read"] == 1.0
+
+
+def test_without_one_of_two_heads_one_answer_is_lost_and_the_other_stays():
+    without = last(run(Config(seeds=1, steps=150)))["without"]
+    on, *off = without.values
+    assert (on >= 0.99).all()
+    assert sorted(np.argmin(off, axis=1)) == [0, 1], "each head carries another answer"
+    assert np.max(off, axis=1) == pytest.approx(1, abs=0.02)
+    assert (np.min(off, axis=1) <= 0.3).all()
+
+
+@pytest.mark.slow
+def test_a_feed_forward_network_may_take_the_blend_of_one_head_apart():
+    right = last(run(Config(readout="feed-forward", seeds=1, seed=1)))["right"]
+    assert right.pick(arm="1 head").values[0, -1] >= 0.9
+
+
+def test_both_arms_start_from_the_same_weights_and_an_untrained_map_is_nearly_even():
+    first = next(run(Config()))
+    assert first.step == 0
+    assert first["weights"].values.sum(-1) == pytest.approx(1, abs=1e-5)
+    assert first.facts["baseline"] == pytest.approx(np.log(VALUES))
+    assert first["loss"].values[..., 0] == pytest.approx(np.log(VALUES), abs=0.3)
+
+
+@pytest.mark.parametrize("task", ["two keys", "subtract"])
+def test_in_a_lookup_the_questions_name_the_pairs_in_order(task):
+    first = next(run(Config(task=task, length=4, seeds=1)))
+    assert first["weights"].ticks["query"] == ("1 and 2", "3 and 4", "1 and 2", "3 and 4")
+    assert first["weights"].values.shape == (3, 4, 4)
+
+
+@pytest.mark.slow
+def test_four_threads_that_train_at_once_see_equal_numbers():
+    config = Config(length=6, steps=50, seeds=2, heads=4)
+    with ThreadPoolExecutor(4) as threads:
+        runs = list(threads.map(lambda _: list(run(config)), range(4)))
+    assert all(moments == runs[0] for moments in runs[1:])
+    assert runs[0] != list(run(config.but(seed=1)))
+    assert before(config) == before(config)
+
+
+@pytest.mark.parametrize("end", [0, -1])
+@pytest.mark.parametrize("task", ["neighbours", "two keys", "subtract"])
+def test_both_corners_of_the_config_begin_and_every_signal_has_words(end, task):
+    corner = {name: knob.corners[end] for name, knob in Config.knobs().items()} | {"task": task, "seeds": 1}
+    config = Config(**corner)
+    for moment in (before(config), next(run(config))):
+        assert all(symbol(name).sentence for name in moment.signals)
+        assert all(np.isfinite(signal.values).all() for signal in moment.signals.values())
