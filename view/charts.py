@@ -306,7 +306,7 @@ def heat(
         alt.Tooltip("down:N", title=AXES.get(y) or y),
         alt.Tooltip("value:Q", title=entry.title, format=".3~g"),
     ]
-    vertical = alt.Y("y:O", title=AXES.get(y, y), axis=_places(signal.ticks[y]), scale=_room(signal.ticks[y]))
+    vertical = alt.Y("y:O", title=AXES.get(y, y), axis=_places(signal.ticks[y], height), scale=_room(signal.ticks[y]))
     base = alt.Chart().encode(y=vertical, tooltip=tooltip)
     if across is None:
         axis = _middles(maps, len(signal.ticks[x])) if beside else _places(signal.ticks[x])
@@ -336,11 +336,14 @@ def _room(ticks: tuple) -> alt.Scale:
     return alt.Scale(domain=list(range(len(ticks))))
 
 
-def _places(ticks: tuple) -> alt.Axis:
-    """Every tick's name at its place on a short axis, about a dozen names on a long one, more if they are letters."""
+def _places(ticks: tuple, height: float = math.inf) -> alt.Axis:
+    """Every tick's name at its place on a short axis, about a dozen names on a long one, more if they are letters.
+
+    height  of the chart in pixels, if the axis is the vertical one
+    """
     letters = all(isinstance(tick, str) and len(tick) == 1 for tick in ticks)
     room = 64 if letters else 24 if isinstance(ticks[0], str) else 12
-    every = math.ceil(len(ticks) / room)
+    every = math.ceil(len(ticks) / min(room, height // 14))
     names = json.dumps([str(tick) for tick in ticks], ensure_ascii=False)
     shown = list(range(0, len(ticks), every))
     return alt.Axis(
