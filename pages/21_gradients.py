@@ -128,11 +128,12 @@ with right:
     st.markdown(
         "Do gates save the gradient? **Not by being there.** With torch's defaults, bias 0, they stand at ½, and LSTM and GRU "
         "lose about as much a step as the plain RNN, 0.2 decades. Open the gate that keeps: at bias 2 the LSTM loses hardly "
-        "anything, and the GRU a fifth."
+        "anything, and the GRU a fifth of that."
     )
-    st.latex(
-        r"\text{LSTM: } \log_{10}\max|f + i\,o\,\lambda(W_{hg})| \qquad \text{GRU: } \log_{10}\max|z + (1-z)\,r\,\lambda(W_{hn})|"
-    )
+    st.latex(r"""\begin{aligned}
+    \text{LSTM: }& \log_{10}\max|f + i\,o\,\lambda(W_{hg})| \\
+    \text{GRU: }& \log_{10}\max|z + (1-z)\,r\,\lambda(W_{hn})|
+    \end{aligned}""")
     page.tell(
         **{
             f"{name}": (

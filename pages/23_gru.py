@@ -12,7 +12,7 @@ from view import charts, page
 PRESETS = {
     "Bias 2": {},
     "Bias 6": {"update_bias": 6.0},
-    "Temporal order": {"task": "temporal order"},
+    "Temporal order": {"task": "temporal order", "forget_bias": 2.0},
     "First token": {"task": "first token", "length": 40, "steps": 500, "seeds": 2},
     "Same bias for both": {"forget_bias": 2.0},
     "Reset as in the papers": {"convention": "paper", "seeds": 1},

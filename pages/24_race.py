@@ -73,7 +73,7 @@ page.ledger(
     *(
         (
             f"**{name}**",
-            f"H = {facts['sizes'][name]}",
+            f"H\u00a0=\u00a0{facts['sizes'][name]}",
             f"{facts['parameters'][name]:,} weights with the head, {facts['milliseconds'][name]:.1f} ms a training step, "
             "measured now on one processor",
         )
