@@ -168,8 +168,9 @@ class Config:
 
     @classmethod
     def knobs(cls) -> dict[str, Knob]:
-        """name -> Knob, in the order they were written, a class's own before those it inherits."""
-        fields = sorted(dataclasses.fields(cls), key=lambda f: f.name not in cls.__annotations__)
+        """name -> Knob, in the order they were written, a class's own before those it inherits or changes."""
+        inherited = {name for base in cls.__mro__[1:] for name in getattr(base, "__annotations__", ())}
+        fields = sorted(dataclasses.fields(cls), key=lambda f: f.name in inherited)
         return {f.name: Knob(f.name, f.default, **f.metadata["knob"]) for f in fields}
 
     def but(self, **changes: Value) -> Config:

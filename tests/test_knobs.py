@@ -111,7 +111,13 @@ def test_all_low_and_all_high_are_legal():
         assert Config(**corner).hidden == (2, 64)[end]
 
 
-def test_a_class_shows_its_own_knobs_before_those_it_inherits():
+def test_a_class_shows_its_own_knobs_before_those_it_inherits_or_changes():
+    @dataclass(frozen=True)
+    class Changed(knobs.Repeated):
+        seeds: int = knob(1, "Seeds", 1, 3)
+        depth: int = knob(2, "Depth", 1, 4)
+
+    assert list(Changed.knobs()) == ["depth", "seeds", "seed"]
     assert list(Config.knobs()) == ["hidden", "gain", "rate", "cell", "heads", "masked", "text", "seeds", "seed"]
 
 
