@@ -278,11 +278,13 @@ def heat(
     beside: str | None = None,
     digits: bool = False,
     frame: int | None = None,
+    legend: bool = True,
     height: int = theme.HEIGHT,
 ) -> alt.LayerChart:
     """Cells coloured by value. span: fixed limits of the colour; digits: write the numbers into the cells.
 
     frame   the number of a line to draw a frame around, counted from the top
+    legend  whether to show the colour scale; a small map whose numbers are written needs none
     across  fixed limits of a numeric x that still grows (training steps): a cell then reaches to the next column
     beside  a third axis: a map for each of its ticks, next to each other, with the tick's name below
     """
@@ -299,7 +301,7 @@ def heat(
         "value:Q",
         title=entry.title,
         scale=alt.Scale(range=theme.SCALES[entry.kind], interpolate="rgb", **domain),
-        legend=alt.Legend(orient="top", gradientLength=160, gradientThickness=8, titleLimit=300),
+        legend=alt.Legend(orient="top", gradientLength=160, gradientThickness=8, titleLimit=300) if legend else None,
     )
     tooltip = [
         alt.Tooltip("across:N", title=AXES.get(x) or x),
