@@ -79,7 +79,7 @@ MEANING = {
     "own prefix": ORANGE,
     "whole answers": GREEN,
     "encoder": PURPLE,
-    "encoder, weights kept": RED,
+    "encoder, map kept": RED,
     "LSTM, forget bias 3": TEAL,
     "∝ T² d": GREY,
     "∝ T d²": BROWN,
