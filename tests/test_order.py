@@ -26,6 +26,7 @@ ANSWERS = {
     "first": lambda row: [row[0]] * len(row),
     "sort": sorted,
     "copy": list,
+    "whole": lambda row: [int(2 * sum(row) > len(row))] * len(row),
     "half": lambda row: [int(sum(row[: len(row) // 2]) > sum(row[len(row) // 2 :]))] * len(row),
 }
 

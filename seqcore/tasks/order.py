@@ -123,26 +123,19 @@ class Copy(Rearrangement):
         return 1.0
 
 
-class MajorityHalf(Task):
-    """Bits: has the first half more ones than the second? The answer, 0 or 1, is due at every token.
+class Majority(Task):
+    """Bits, and which of two camps has more ones. The answer, 0 or 1, is due at every token.
 
-    x (batch, L) bits, y (batch, L). Rows with a tie are drawn again. Exchanging the halves turns the
-    answer around and leaves the multiset alone: knowing nothing costs ln 2, and a model without positions
-    is right half of the time. `length` and `shortest` as in `Rearrangement`, but even numbers only.
-
-    Raises ValueError for a length or shortest that is less than 2 or odd, or shortest above length.
+    x (batch, L) bits, y (batch, L). Rows with a tie are drawn again, so that knowing nothing costs ln 2.
+    `length` and `shortest` as in `Rearrangement`.
     """
 
     inputs = outputs = 2
     vocabulary = ("0", "1")
     baseline = math.log(2)
-    ceiling = 0.5
 
     def __init__(self, length: int, shortest: int | None = None):
-        self.lengths = _lengths(length, shortest)[::2]
-        for name, value in (("length", length), ("shortest", shortest)):
-            if value is not None and value % 2:
-                raise ValueError(f"{name} = {value} is odd, and the halves must be equally long")
+        self.lengths = _lengths(length, shortest)
 
     def batch(self, size: int, generator: torch.Generator) -> Batch:
         length = _one_of(self.lengths, generator)
@@ -151,8 +144,39 @@ class MajorityHalf(Task):
             x[tie] = torch.randint(2, (int(tie.sum()), length), generator=generator)
         return Batch(x, (self._lead(x) > 0).long()[:, None].expand_as(x))
 
+    @abstractmethod
     def _lead(self, x: Tensor) -> Tensor:
-        """(batch,): by how many ones the first half leads."""
+        """(batch,): by how many the first camp leads."""
+
+
+class MajorityWhole(Majority):
+    """Are there more ones than zeros? The multiset says it all: a model needs no positions."""
+
+    ceiling = 1.0
+
+    def _lead(self, x: Tensor) -> Tensor:
+        return 2 * x.sum(1) - x.shape[1]
+
+
+class MajorityHalf(Majority):
+    """Has the first half more ones than the second?
+
+    Exchanging the halves turns the answer around and leaves the multiset alone: a model without positions
+    is right half of the time. Even lengths only.
+
+    Raises ValueError for a length or shortest that is less than 2 or odd, or shortest above length.
+    """
+
+    ceiling = 0.5
+
+    def __init__(self, length: int, shortest: int | None = None):
+        super().__init__(length, shortest)
+        self.lengths = self.lengths[::2]
+        for name, value in (("length", length), ("shortest", shortest)):
+            if value is not None and value % 2:
+                raise ValueError(f"{name} = {value} is odd, and the halves must be equally long")
+
+    def _lead(self, x: Tensor) -> Tensor:
         first, second = x.chunk(2, dim=1)
         return first.sum(1) - second.sum(1)
 
@@ -164,6 +188,7 @@ TASKS: dict[str, type[Task]] = {
     "first": FirstTokenEverywhere,
     "sort": Sort,
     "half": MajorityHalf,
+    "whole": MajorityWhole,
     "copy": Copy,
 }
 
