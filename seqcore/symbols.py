@@ -125,6 +125,12 @@ SYMBOLS: dict[str, Symbol] = {
     "held": Symbol("megabytes", "What one layer holds in memory from the forward to the backward pass."),
     "parameters": Symbol("weight", "All weights of a model, one after the other.", "signed"),
     "aligned": Symbol("share", "Of symbols read mostly from the right place, and of weight on it.", "share"),
+    "reordered": Symbol("largest change", "How far a word's vector moves when the words are read in another order."),
+    "PE": Symbol("PE", "The vector that is added to the token at a place: sines and cosines of that place.", "signed"),
+    "stripes": Symbol("product, at most 1", "The dot product of two places, divided by the largest it could be.", "signed"),
+    "wavelength": Symbol("wavelength in places", "After how many places a pair of entries is where it was."),
+    "rotation": Symbol("entry of R", "The matrix that turns the encoding of a place into that of another.", "signed"),
+    "longer": Symbol("share of right answers", "On rows longer than any trained on, at the places that are new.", "share"),
 }
 
 AXES: dict[str, str] = {
@@ -173,6 +179,15 @@ AXES: dict[str, str] = {
     "input": "input place",
     "example": "value and its place",
     "parameter": "number of the weight",
+    "positions": "",
+    "word": "",
+    "place": "place p",
+    "entry": "entry of the vector",
+    "pair": "pair i of entries",
+    "row": "",
+    "column": "",
+    "p": "place p",
+    "s": "place s",
 }
 
 
