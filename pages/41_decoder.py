@@ -58,7 +58,7 @@ page.tell(
     Leak_without=(f"{facts['leak_open']:.2g}", "The same without the mask, as a share of the output's length."),
     Knows_nothing=(f"{facts['baseline']:.3f} nats", "The loss of the best guess that does not look at the row."),
     Best_possible=(
-        f"{facts['floor']:.3f} nats",
+        f"{facts['floor']:.3f} nats" if facts["floor"] else "0 nats",
         "The entropy of the next symbol when all before it are known: no honest loss is lower, on average.",
     ),
     Weights=f"{facts['parameters']:,}",
@@ -140,6 +140,9 @@ def figures(moment):
             caption="Self-attention of the last layer in one held-out row, first seed. Without the mask the bright cells "
             "move one place right of the diagonal: onto the answer.",
         )
+        if "right" in moment.signals:
+            shares = {arm: moment["right"].pick(arm=arm).values[:, -1].mean() for arm in moment["right"].ticks["arm"]}
+            page.tell(**{f"Written right: {arm}": f"{share:.1%}" for arm, share in shares.items()})
     with right:
         written(moment)
 
@@ -181,9 +184,6 @@ def written(moment):
         f"Written by the weights of step {moment.facts['measured']}. Bars: what the symbol at this place is taken from, and the "
         f"truth after the very same past. {cache}"
     )
-    if "right" in moment.signals:
-        shares = {arm: moment["right"].pick(arm=arm).values[:, -1].mean() for arm in moment["right"].ticks["arm"]}
-        page.tell(**{f"Right with {arm}": f"{share:.1%}" for arm, share in shares.items()})
 
 
 page.play(run, config, figures)
