@@ -1,22 +1,77 @@
-"""Self-attention in five steps, on a sentence and in training."""
+"""Self-attention in five steps: on a sentence, with nothing trained, and in a head that learns to look things up.
+
+`before(config)` gives every different word of the reader's sentence a random vector and takes one head through it. The
+matrices are true, the words mean nothing to them. `run(config)` trains a head of the same sizes on pairs of a key and
+a digit, next to one whose weights are all equal: the same values, but nobody chooses.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqcore.models.attention import Attention, Steps
+from seqcore import knobs
+from seqcore.knobs import knob, shorten
+from seqcore.models.attention import Attention, Steps, causal
 from seqcore.models.heads import affine
+from seqcore.record import Run, Signal
 from seqcore.tasks.lookup import KeyValue
+from seqcore.training import OPTIMISERS, Trainer, events, pace, race, settle
+
+# what readers see -> the scale; a scale of 0 makes all scores, and so all weights, equal
+ARMS: dict[str, str | float] = {"attention": "sqrt", "equal weights": 0.0}
+WORDS = (2, 12)
+LETTERS = 9  # of a word that are shown at an axis
+BATCH, DIGITS = 32, 6
+
+
+@dataclass(frozen=True)
+class Config(knobs.Repeated):
+    text: str = knob(
+        "the cat saw the dog",
+        "Sentence",
+        high=120,
+        group="Sentence",
+        help=f"{WORDS[0]} to {WORDS[1]} words. Every different word gets a random vector: the model knows no meanings.",
+    )
+    masked: bool = knob(
+        False, "Causal mask", group="Sentence", help="A word sees itself and the words before it, as in a decoder."
+    )
+    width: int = knob(8, "Embedding size d_model", 1, 32, group="Sizes")
+    d_k: int = knob(4, "Query and key size d_k", 1, 16, group="Sizes", help="One number: q · k needs both alike.")
+    d_v: int = knob(4, "Value size d_v", 1, 16, group="Sizes", help="It may differ from d_k: values are only averaged.")
+    pairs: int = knob(6, "Pairs in memory", 2, 12, group="Training")
+    optimiser: str = knob("Adam", "Optimiser", choices=OPTIMISERS, group="Training")
+    rate: float = knob(
+        0.02, "Learning rate", 1e-3, 3.0, scale="log", group="Training", help="0.02 suits Adam here, 1 suits SGD."
+    )
+    steps: int = knob(300, "Training steps", 50, 1000, step=50, group="Training")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(self.text.lower().split())
+
+    def check(self) -> None:
+        low, high = WORDS
+        if not low <= len(self.words) <= high:
+            raise ValueError(
+                f"text = {shorten(self.text)} has {len(self.words)} words; attention here reads {low} to {high}"
+            )
 
 
 class Lookup(nn.Module):
     """One head that looks a key up, and a linear readout: x (batch, pairs + 1, features) -> (batch, 1, values).
 
     task       says how x is cut into queries, keys and values
-    d_k, scale, initial, generator   as in `Attention`
     d_v        length of what is read
+    d_k, scale, initial, generator   as in `Attention`
     """
 
     def __init__(
@@ -24,7 +79,7 @@ class Lookup(nn.Module):
         task: KeyValue,
         d_k: int,
         d_v: int = 32,
-        scale: str = "sqrt",
+        scale: str | float = "sqrt",
         initial: str = "unit",
         generator: torch.Generator | None = None,
     ):
@@ -40,3 +95,174 @@ class Lookup(nn.Module):
         """The same, with the five steps."""
         z, steps = self.head.trace(*self.cut(x))
         return F.linear(z, self.W_y, self.b_y), steps
+
+
+def before(config: Config) -> Run:
+    """The five steps on the sentence; every word is query and key, in order.
+
+    Signals: q, k, v (token, entry), and all three in qkv (matrix, token, entry), with no numbers where one is narrower;
+    scores, scaled, weights (query, key), of which no numbers stand where the mask hides a key; z (query, entry).
+    facts: tokens, numbered so that each is different; agreement with torch's scaled_dot_product_attention.
+    """
+    settle()
+    generator = torch.Generator().manual_seed(config.seed)
+    different = list(dict.fromkeys(config.words))
+    table = torch.randn(len(different), config.width, generator=generator)
+    x = table[[different.index(word) for word in config.words]][None]
+    head = Attention(config.width, config.d_k, config.d_v, generator=generator)
+    mask = causal(len(config.words)) if config.masked else None
+    with torch.no_grad():
+        _, steps = head.trace(x, mask=mask)
+        theirs = F.scaled_dot_product_attention(
+            F.linear(x, head.W_q), F.linear(x, head.W_k), F.linear(x, head.W_v), mask
+        )
+    q, k, v, scores, scaled, weights, z = (step[0].numpy() for step in steps)
+    if mask is not None:
+        scores, scaled, weights = (np.where(mask, each, np.nan) for each in (scores, scaled, weights))
+    names = [word if len(word) <= LETTERS else word[: LETTERS - 1] + "…" for word in config.words]
+    square = {"query": names, "key": names}
+    signals = [
+        *(
+            Signal(name, ("token", "entry"), matrix, {"token": names, "entry": _entries(matrix)})
+            for name, matrix in dict(q=q, k=k, v=v).items()
+        ),
+        _beside("qkv", {"q": q, "k": k, "v": v}, names),
+        *(
+            Signal(name, ("query", "key"), matrix, square)
+            for name, matrix in dict(scores=scores, scaled=scaled, weights=weights).items()
+        ),
+        Signal("z", ("query", "entry"), z, {"query": names, "entry": _entries(z)}),
+    ]
+    tokens = tuple(f"{place} {name}" for place, name in enumerate(names, start=1))
+    return Run(config, 0, signals, {"tokens": tokens, "agreement": float((steps.z - theirs).abs().max())})
+
+
+class Sum(NamedTuple):
+    """An arithmetic expression in LaTeX and what it comes to."""
+
+    terms: str
+    total: float
+
+
+class Arithmetic(NamedTuple):
+    """Steps 2 to 5 for one cell, in digits: q · k, its share of √d_k, the softmax over its row, one entry of z."""
+
+    score: Sum
+    scaled: Sum
+    weight: Sum
+    read: Sum
+
+
+def arithmetic(picture: Run, query: int, key: int, entry: int) -> Arithmetic:
+    """How the numbers of `before` come about, for one query, one key and one entry of z (all counted from 0).
+
+    Raises ValueError where the mask hides the key from the query.
+    """
+    q, k, v = (picture[name].values for name in "qkv")
+    scores, scaled, weights = (picture[name].values[query] for name in ("scores", "scaled", "weights"))
+    if math.isnan(scores[key]):
+        raise ValueError(f"query {query} may not see key {key}: it comes later, and the mask is on")
+    seen = np.flatnonzero(~np.isnan(scaled))
+    exponentials = " + ".join(rf"e^{{{scaled[j]:.2f}}}" for j in seen)
+    return Arithmetic(
+        Sum(_products(q[query], k[key]), scores[key]),
+        Sum(rf"\frac{{{scores[key]:.2f}}}{{\sqrt{{{q.shape[1]}}}}}", scaled[key]),
+        Sum(
+            rf"\frac{{e^{{{scaled[key]:.2f}}}}}{{{exponentials}}}"
+            rf" = \frac{{{math.exp(scaled[key]):.2f}}}{{{np.exp(scaled[seen]).sum():.2f}}}",
+            weights[key],
+        ),
+        Sum(_products(weights[seen], v[seen, entry]), picture["z"].values[query, entry]),
+    )
+
+
+def run(config: Config) -> Iterator[Run]:
+    """Train the head to look keys up, and beside it one whose weights are all equal.
+
+    Signals: loss, norm (arm, seed, step); of the first seed, for one memory in which every key is asked for in turn:
+    scaled (query, key) and mixed (matrix, token, entry), v beside z, of the arm that attends; weights (arm, query, key).
+    Keys stand with the digit that they hold. facts: baseline, event.
+    """
+    settle()
+    # Every seed has its own table of keys; the seed of its batches tells which.
+    tasks = {seed + 1_000: _task(config, seed) for seed in config.repetitions}
+    arms = {
+        name: [
+            Trainer(_model(config, task, scale, seed), _loss(task), config.rate, config.optimiser)
+            for seed, task in zip(config.repetitions, tasks.values())
+        ]
+        for name, scale in ARMS.items()
+    }
+    first = tasks[config.seed + 1_000]
+    memory = first.parts(first.batch(1, torch.Generator().manual_seed(config.seed + 10_000)).x)
+    letters = [chr(ord("A") + place) for place in range(config.pairs)]
+    held = [f"{letter}:{digit}" for letter, digit in zip(letters, memory.values[0].argmax(-1).tolist())]
+    asked = [f"{letter}?" for letter in letters]
+    for progress in race(
+        arms,
+        lambda generator: tasks[generator.initial_seed()].batch(BATCH, generator),
+        steps=config.steps,
+        every=pace(config.steps, len(arms) * config.seeds * 30),
+        seeds=tuple(tasks),
+    ):
+        with torch.no_grad():
+            steps = {
+                name: trainers[0].model.head.trace(memory.keys, memory.keys, memory.values)[1]
+                for name, trainers in arms.items()
+            }
+        attending = steps["attention"]
+        yield Run(
+            config,
+            progress.step,
+            [
+                progress.loss,
+                progress.norm,
+                Signal("scaled", ("query", "key"), attending.scaled[0], {"query": asked, "key": held}),
+                Signal(
+                    "weights",
+                    ("arm", "query", "key"),
+                    [each.weights[0].numpy() for each in steps.values()],
+                    {"arm": tuple(arms), "query": asked, "key": held},
+                ),
+                _beside(
+                    "mixed", {"values v": attending.v[0].numpy(), "what is read, z": attending.z[0].numpy()}, letters
+                ),
+            ],
+            {"baseline": first.baseline, "event": events(arms)},
+        )
+
+
+def _task(config: Config, seed: int) -> KeyValue:
+    """Keys from a table twice as long as the memory, which never learns."""
+    generator = torch.Generator().manual_seed(seed + 5_000)
+    return KeyValue(generator, keys=2 * config.pairs, width=config.width, pairs=config.pairs, values=DIGITS)
+
+
+def _model(config: Config, task: KeyValue, scale: str | float, seed: int) -> Lookup:
+    """The seed alone decides the initial weights: they are the same for every scale."""
+    return Lookup(task, config.d_k, config.d_v, scale, generator=torch.Generator().manual_seed(seed))
+
+
+def _loss(task: KeyValue):
+    return lambda model, batch: task.loss(model(batch.x), batch)
+
+
+def _beside(name: str, matrices: dict[str, np.ndarray], tokens: list[str]) -> Signal:
+    """Matrices (token, entry) in one signal (matrix, token, entry); where one is narrower there are no numbers."""
+    widest = max(matrix.shape[1] for matrix in matrices.values())
+    padded = [
+        np.pad(matrix, ((0, 0), (0, widest - matrix.shape[1])), constant_values=np.nan) for matrix in matrices.values()
+    ]
+    ticks = {"matrix": tuple(matrices), "token": tokens, "entry": range(1, widest + 1)}
+    return Signal(name, ("matrix", "token", "entry"), padded, ticks)
+
+
+def _entries(matrix: np.ndarray) -> range:
+    return range(1, matrix.shape[1] + 1)
+
+
+def _products(a: np.ndarray, b: np.ndarray) -> str:
+    """a₁ · b₁ + a₂ · b₂ + ..., in lines of four products."""
+    terms = [rf"({x:.2f})({y:.2f})" for x, y in zip(a, b)]
+    lines = [" + ".join(terms[start : start + 4]) for start in range(0, len(terms), 4)]
+    return r"\begin{aligned}&" + r"\\&+ ".join(lines) + r"\end{aligned}"
