@@ -321,9 +321,11 @@ def heat(
         base = base.encode(x=alt.X("x:Q", title=AXES.get(x, x), scale=scale, axis=axis), x2="end:Q")
     layers = [base.mark_rect(clip=True).encode(color=colour)]
     if digits:
-        layers.append(base.mark_text(fontSize=11, color=theme.INK).encode(text=alt.Text("value:Q", format=".2f")))
+        opaque = "rgb(scale('color', datum.value)).opacity > 0.5"
+        ink = alt.condition(opaque, alt.value(theme.INK_ON_COLOUR), alt.value(theme.INK))
+        layers.append(base.mark_text(fontSize=11).encode(text=alt.Text("value:Q", format=".2f"), color=ink))
     if frame is not None:
-        line = alt.Chart(alt.Data(values=[{"y": frame}])).mark_rect(filled=False, stroke=theme.ORANGE, strokeWidth=2.5)
+        line = alt.Chart(alt.Data(values=[{"y": frame}])).mark_rect(filled=False, stroke=theme.PURPLE, strokeWidth=2.5)
         layers.append(line.encode(y=vertical))
     table = cell_rows(signal, x=x, y=y, across=across)
     chart = alt.layer(*layers, data=table).properties(height=height)

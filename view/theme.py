@@ -85,7 +85,8 @@ MEANING = {
     "∝ T d²": BROWN,
 }
 
-INK = "#7d828c"  # of numbers that stand on colour, in both themes
+INK = "#7d828c"  # of numbers that stand on little colour, in both themes
+INK_ON_COLOUR = "#14181f"  # of numbers that stand on much
 FAINT = "rgba(128, 133, 144, 0.10)"
 SCALES = {
     "signed": [BLUE, FAINT, ORANGE],
