@@ -182,10 +182,9 @@ AXES: dict[str, str] = {
     "positions": "",
     "word": "",
     "place": "place p",
-    "entry": "entry of the vector",
+    "before the turn": "entry of PE(p)",
+    "after the turn": "entry of PE(p + k)",
     "pair": "pair i of entries",
-    "row": "",
-    "column": "",
     "p": "place p",
     "s": "place s",
 }

@@ -33,7 +33,7 @@ TASKS: dict[str, type[Task]] = {
     "which half": MajorityHalf,
     "majority": MajorityWhole,
 }
-BATCH, HELD_OUT, LONGER = 64, 64, 20
+BATCH, HELD_OUT, LONGER = 32, 48, 20
 PLACES = 48  # rows of the table that is drawn
 NEAR = 24  # places whose products with each other are drawn
 SHIFTS = (1, 2, 4, 8, 16)
@@ -42,6 +42,9 @@ WORDS = 16
 
 @dataclass(frozen=True)
 class Config(knobs.Repeated):
+    seeds: int = knob(
+        2, "Seeds", 1, 8, group="Repetition", help="How many encoders, each with its own weights and data."
+    )
     text: str = knob(
         "dog bites man", "Your words", high=120, group="Data", help="They are read forwards and backwards."
     )
@@ -74,7 +77,7 @@ def before(config: Config) -> Run:
     """The instant picture; nothing is trained.
 
     Signals: reordered (positions, word), how far a word's vector moves when the words are read backwards, the median over
-    seeds; PE (place, entry); stripes (line, p, s), products of places; wavelength (pair); rotation (k, row, column).
+    seeds; PE (place, entry); stripes (line, p, s), products of places; wavelength (pair); rotation (k, after the turn, before the turn).
     facts: a largest move for each of POSITIONS by its name; drift, how much PE(p) · PE(p + k) varies with p, and turn,
     |R_k PE(p) - PE(p + k)|, both the largest and in float64; rotary_drift; longest, shortest (wavelengths); agreement.
     """
@@ -102,7 +105,7 @@ def before(config: Config) -> Run:
             {"line": ("PE(p) · PE(s)", "rotary: q at p, k at s")},
         ),
         Signal("wavelength", ("pair",), waves.numpy()),
-        Signal("rotation", ("k", "row", "column"), turns.numpy(), {"k": SHIFTS}),
+        Signal("rotation", ("k", "after the turn", "before the turn"), turns.numpy(), {"k": SHIFTS}),
     ]
     ahead = [table[:-steps] @ turn.T - table[steps:] for steps, turn in zip(SHIFTS, turns)]
     facts = {
@@ -141,7 +144,7 @@ def run(config: Config) -> Iterator[Run]:
     }
     held_out = kind(config.length).batch(HELD_OUT, _generator(config.seed + 10_000))
     rows = {length: kind(length).batch(LONGER, _generator(config.seed + 20_000)) for length in config.tested}
-    every = pace(config.steps, 100 * len(arms) * config.seeds * config.layers)
+    every = pace(config.steps, 80 * len(arms) * config.seeds * config.layers)
     ticks = {"arm": tuple(arms), "seed": tuple(config.repetitions)}
     scores: list[np.ndarray] = []
     longer = np.zeros(0)
