@@ -19,6 +19,8 @@ PRESETS = {
 }
 GATES = {"reset gate r": "reset", "update gate z": "update", "candidate n": "candidate", "state h": "h"}
 
+RECALL = {"torch": r"r_t \odot (W_{hn} h_{t-1} + b_{hn})", "paper": r"W_{hn} (r_t \odot h_{t-1}) + b_{hn}"}
+
 page.head(__doc__)
 page.predict(
     "A unit's update gate stands at z = 0.88, which is a bias of 2, and nothing new is written. After how many steps is half "
@@ -74,12 +76,16 @@ st.subheader("The update, and the two ways to write it", anchor=False)
 H, inputs = config.hidden, config.made.inputs
 left, right = st.columns(2)
 with left:
-    st.latex(r"""\begin{aligned}
-    r_t &= \sigma(W_{xr} x_t + b_{xr} + W_{hr} h_{t-1} + b_{hr}) \\
-    z_t &= \sigma(W_{xz} x_t + b_{xz} + W_{hz} h_{t-1} + b_{hz}) \\
-    n_t &= \tanh(W_{xn} x_t + b_{xn} + r_t \odot (W_{hn} h_{t-1} + b_{hn})) \\
-    h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
-    \end{aligned}""")
+    st.latex(
+        r"""\begin{aligned}
+        r_t &= \sigma(W_{xr} x_t + b_{xr} + W_{hr} h_{t-1} + b_{hr}) \\
+        z_t &= \sigma(W_{xz} x_t + b_{xz} + W_{hz} h_{t-1} + b_{hz}) \\
+        n_t &= \tanh(W_{xn} x_t + b_{xn} + """
+        + RECALL[config.convention]
+        + r""") \\
+        h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
+        \end{aligned}"""
+    )
     page.ledger(
         ("x_t", f"({inputs})", "the input"),
         ("h, r, z, n", f"({H})", "one number a unit; H does not depend on T"),

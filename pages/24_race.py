@@ -69,6 +69,12 @@ with right:
         "so nothing can be turned.",
     )
 
+page.tell(
+    **{
+        f"{name}_hears": (f"{share:.1e}", "‖dL/dh_1‖ / ‖dL/dh_T‖ before training: the far end of the left picture.")
+        for name, share in facts["left"].items()
+    }
+)
 page.ledger(
     *(
         (

@@ -73,7 +73,8 @@ class Config(knobs.Repeated):
 def before(config: Config) -> Run:
     """The untrained networks. Signals: reach (arm, seed, lag); far (arm, bias), what is left at the first step.
 
-    facts: sizes, parameters and milliseconds (a training step, measured now) by arm; far, the largest lag.
+    facts: by arm left (at the first step, the median seed), sizes, parameters and milliseconds (a training step, measured
+    now); far, the largest lag.
     """
     settle()
     task = config.made
@@ -93,6 +94,7 @@ def before(config: Config) -> Run:
             ),
         ],
         {
+            "left": {name: float(10.0 ** np.median(np.log10(curve[:, -1]))) for name, curve in zip(GATES, curves)},
             "sizes": _sizes(config),
             "parameters": {name: _count(network) for name, network in networks.items()},
             "milliseconds": {name: _milliseconds(config, network) for name, network in networks.items()},
