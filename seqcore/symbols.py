@@ -94,6 +94,11 @@ SYMBOLS: dict[str, Symbol] = {
     "coefficients": Symbol(
         "weight", "What one value of the window adds to the prediction, for each unit of it.", "signed"
     ),
+    "least": Symbol("least possible loss", "What no model can beat that sees so many symbols."),
+    "least_theory": Symbol("least possible loss", "The same on rows without end."),
+    "remembered": Symbol("share named", "Of symbols so far back, by a linear probe of what a model holds.", "share"),
+    "chance": Symbol("share named", "By a guess that sees nothing.", "share"),
+    "answers": Symbol("share of right answers", "By how far back the letter stands that is asked for.", "share"),
     "weights": Symbol(
         "attention weight", "How much of what a query reads comes from a key; they add up to one.", "share"
     ),
@@ -170,7 +175,8 @@ AXES: dict[str, str] = {
     "symbol": "symbol",
     "tau": "τ: length of the window",
     "ahead": "k: steps ahead",
-    "back": "steps back from the newest value",
+    "back": "steps back from the newest one",
+    "distance": "steps from the letter to the question",
     "part": "",
     "share": "weight on the first place, %",
     "head": "",
