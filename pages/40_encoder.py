@@ -52,7 +52,7 @@ for column, sublayer, caption in (
             first["moved"].pick(arm=around, sublayer=sublayer),
             x="position",
             y="changed",
-            span=(-3, 0.5),
+            span=(-3, 1),
             height=360,
             title=f"After {sublayer} alone",
             caption=caption,
@@ -100,7 +100,7 @@ with left:
             first["travel"].pick(arm=around, changed=which),
             x="position",
             y="stage",
-            span=(-6, 0.5),
+            span=(-max(3, 1 + config.layers), 1),
             height=400,
             title="The change on its way through the stack",
             caption="One line a sublayer, from the embedding at the top. With a residual connection the token's own place keeps "

@@ -73,10 +73,10 @@ page.tell(
 recurrent, attended = (f"{products:,}".replace(",", "{,}") for products in (T * d * d, T * T * d))
 st.latex(
     r"\begin{aligned}"
-    rf"h_{{{T}}} &= f(f(\cdots f(h_0, x_1) \cdots), x_{{{T}}}) &&\quad {T} \text{{ steps, each waits}} &&\quad "
-    rf"T d^2 = {T} \cdot {d}^2 = {recurrent} \\"
-    rf"z_{{{T}}} &= \textstyle\sum_s w_{{{T}, s}}\, v_s &&\quad 1 \text{{ step, all at once}} &&\quad "
-    rf"T^2 d = {T}^2 \cdot {d} = {attended}"
+    rf"h_{{{T}}} &= f(f(\cdots f(h_0, x_1) \cdots), x_{{{T}}}) \\"
+    rf"&\quad {T} \text{{ steps, each waits}},\quad T d^2 = {T} \cdot {d}^2 = {recurrent} \\"
+    rf"z_{{{T}}} &= \textstyle\sum_s w_{{{T}, s}}\, v_s \\"
+    rf"&\quad 1 \text{{ step, all at once}},\quad T^2 d = {T}^2 \cdot {d} = {attended}"
     r"\end{aligned}"
 )
 page.ledger(
@@ -88,19 +88,23 @@ page.badge(facts["agreement"])
 
 st.subheader("Find the needle", anchor=False)
 page.predict(
-    f"Noise of {T} tokens hides one value, in the first quarter, after a marker. The last token asks for it. Who learns it in "
-    "250 steps at these settings?",
-    ["All of them", "The encoder and both LSTMs", "The encoder, and almost the LSTM with forget bias 3"],
-    right="The encoder, and almost the LSTM with forget bias 3",
-    because="One look from the question finds the value. RNN, GRU and the LSTM as torch draws it stay at guessing: nothing tells "
-    "them that the start matters. With its forget gates open from the start, an LSTM comes close. So this is about paths.",
+    "Noise of 50 tokens hides one value, in the first quarter, after a marker. The last token asks for it. Who has learned to "
+    "answer after 250 steps?",
+    ["All of them", "The encoder and both LSTMs", "The encoder, and nearly the LSTM with forget bias 3"],
+    right="The encoder, and nearly the LSTM with forget bias 3",
+    because="One look from the question finds the value. RNN, GRU and the LSTM as torch draws it still guess: no gradient tells "
+    "them that the start matters. With its forget gates open from the start an LSTM comes close. So this is about paths.",
 )
 
 
 def needle(moment):
     left, right = st.columns(2)
     with left:
-        page.losses(moment)
+        page.losses(
+            moment,
+            caption="Mean loss on fresh batches since the moment before; line: median, band: range of the seeds. All see the "
+            "same batches; the two LSTMs start from the same weights but for the bias.",
+        )
     with right:
         page.show(
             charts.curve,
@@ -135,7 +139,8 @@ def needle(moment):
             across=(1, T - 1),
             height=380,
             title="Gradient that arrives at a token, at this moment",
-            caption="As above, now: single precision, on a few rows. A solved task bends it towards the needle.",
+            caption="As above, now: single precision, on a few rows. Trained, the encoder sends most to the first quarter, where "
+            "the values are.",
         )
 
 
@@ -166,7 +171,8 @@ def clock(moment):
             height=380,
             title="Time of one layer, forward and backward",
             caption=f"Measured on this machine now: processor time of one thread, {moment.facts['batch']} rows of width {d}, the "
-            "least of several. Both axes double. Dashed: one product alone, through the newest encoder and LSTM points.",
+            "least of several. Both axes are logarithmic, so powers are straight lines. Dashed: one product alone, through the "
+            "newest encoder and LSTM points.",
         )
     with right:
         page.show(
