@@ -217,7 +217,7 @@ def run(config: Config) -> Iterator[Run]:
             [
                 progress.loss,
                 progress.norm,
-                Signal("scaled", ("query", "key"), attending.scaled[0], {"query": asked, "key": held}),
+                Signal("scaled", ("query", "key"), attending.scaled[0].numpy(), {"query": asked, "key": held}),
                 Signal(
                     "weights",
                     ("arm", "query", "key"),
