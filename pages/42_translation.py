@@ -95,7 +95,6 @@ if facts["ragged"]:
         first["mask"],
         x="input",
         y="row",
-        height=220,
         title="The padding mask of six held-out sources",
         caption="Blue: a character. Grey: padding, which no query may read.",
     )
@@ -212,8 +211,9 @@ OWN = {
 
 page.play(run, config, figures)
 st.markdown(
-    "**Try:** set the row of symbol 2 to place 1: the second output becomes the first input digit, and nothing else changes. · "
+    "**Try:** symbol 2 is made to look at place 1, and the second output becomes the first input digit: move the two sliders. · "
     "*Sorting needs no order*: without positions it still learns, because a sorted row does not depend on where digits stood. · "
+    "*Dates*: without positions, which digits were there is known, but not their order. Look at the years it writes. · "
     "*No encoder layer*: the map cannot settle, since no place knows how long the source is. · A clean map is no proof of "
     "understanding: a model without causal mask has one too, and cannot write (see *Decoder*)."
 )

@@ -122,7 +122,7 @@ def _drawn(name: str, length: int, shortest: int) -> Translation:
 
 
 def _model(config: Config, arm: str, generator: torch.Generator) -> Transformer:
-    """The model of an arm. Equal generators give equal weights, whatever the arm."""
+    """A fresh model of an arm."""
     task = _task(config)
     return Transformer(
         task.inputs,
@@ -229,11 +229,17 @@ def run(config: Config) -> Iterator[Run]:
     """Train a transformer on pairs, and beside it one that lacks something, from equal weights, on equal batches.
 
     Signals, of which all but the loss are measured about MEASURES times, on held-out pairs:
-    loss (arm, seed, step); right and cost (arm, line, seed, step), the share of symbols (and of whole answers) that are
-    right, and nats a symbol, with the true prefix and with its own; parameters (arm, parameter) of the first seed, in
-    half precision, from which `translate` translates; for strings to reverse, aligned (arm, line, seed), the share of symbols
-    that are read mostly from the right place, and the weight on it; and beside a model without padding mask
-    survives (arm, extra), the share of whole answers that are right with so many columns of padding more.
+
+    loss        (arm, seed, step)
+    right, cost (arm, line, seed, step) the share of symbols and of whole answers that are right, and nats a symbol, with
+                the true prefix and with its own
+    parameters  (arm, parameter) of the first seed in half precision, from which `translate` translates; NaN at the end where
+                an arm has fewer
+    aligned     (arm, line, seed) for strings to reverse: the share of symbols that are read mostly from the right place,
+                and the weight on it
+    survives    (arm, extra) beside a model without padding mask: the share of whole answers that are right with so many
+                columns of padding more
+
     facts: baseline, measured (the step of all signals but the loss), event.
     """
     settle()
@@ -265,6 +271,9 @@ def _trainer(config: Config, task: Translation, arm: str, seed: int, schedule: C
         return task.loss(model(batch.x, shifted(batch.y), _lengths(arm, batch)), batch)
 
     model = _model(config, arm, torch.Generator().manual_seed(seed))
+    if arm != FULL:
+        # Learned positions draw numbers of their own, after which all others would be different ones.
+        model.load_state_dict(_model(config, FULL, torch.Generator().manual_seed(seed)).state_dict(), strict=False)
     return Trainer(model, loss, config.rate, clip=1.0, schedule=schedule)
 
 
@@ -314,7 +323,9 @@ def _curves(config: Config, measured: list[tuple[int, np.ndarray]]) -> list[Sign
 def _kept(config: Config, task: Translation, arms: dict[str, list[Trainer]], held_out: Batch) -> list[Signal]:
     """What is not drawn by step: all weights of the first seed, and what only some configs have."""
     packed = [nn.utils.parameters_to_vector(trainers[0].model.parameters()).half() for trainers in arms.values()]
-    signals = [Signal("parameters", ("arm", "parameter"), torch.stack(packed).numpy(), {"arm": config.arms})]
+    # An arm may have fewer weights than another, where positions are learned.
+    rows = nn.utils.rnn.pad_sequence(packed, batch_first=True, padding_value=torch.nan).numpy()
+    signals = [Signal("parameters", ("arm", "parameter"), rows, {"arm": config.arms})]
     if isinstance(task, Reverse):
         found = [[_aligned(task, each.model, arm, held_out) for each in trainers] for arm, trainers in arms.items()]
         ticks = {"arm": config.arms, "line": Alignment._fields, "seed": tuple(config.repetitions)}
