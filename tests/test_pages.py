@@ -7,7 +7,6 @@ from apps import PAGES, charts_of, config_of, open_page
 from view import router
 
 CONCEPTS = [path for path in PAGES if config_of(path)]
-KNOBS = [(path, name) for path in CONCEPTS for name in config_of(path).knobs()]
 
 
 @pytest.fixture(autouse=True)
@@ -39,15 +38,15 @@ def test_every_chart_has_words_and_every_page_a_question(path):
     assert len(app.caption) >= len(charts) / 2, "captions say what is drawn"
 
 
-@pytest.mark.parametrize(("path", "name"), KNOBS, ids=by_stem)
-def test_a_page_bears_both_ends_of_a_knob(path, name):
-    knob = config_of(path).knobs()[name]
+@pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
+def test_a_page_bears_both_ends_of_every_knob(path):
     app = open_page(path)
-    for value in (knob.corners[0], knob.corners[-1]):
-        app.session_state[name] = value
-        app.run()
-        assert not app.exception, f"{name} = {value}"
-        assert app.title, f"{name} = {value}"
+    for name, knob in config_of(path).knobs().items():
+        for value in (knob.corners[0], knob.corners[-1], knob.default):
+            app.session_state[name] = value
+            app.run()
+            assert not app.exception, f"{name} = {value}"
+            assert app.title, f"{name} = {value}"
 
 
 @pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
@@ -70,16 +69,18 @@ def test_one_run_of_the_page_is_one_tick_of_the_training(path):
     assert not app.exception
 
 
-def test_presets_are_legal_and_turn_what_they_say():
-    for path in CONCEPTS:
-        app = open_page(path)
-        knobs = config_of(path).knobs()
-        presets = [button for button in app.button if button.key.startswith("preset ")]
-        assert presets, path.stem
-        for key in [button.key for button in presets]:
-            app.button(key=key).click().run()
-            assert not app.exception, f"{path.stem}: {key}"
-            assert {name: app.session_state[name] for name in knobs}
+@pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
+def test_presets_turn_knobs_that_there_are_and_the_page_bears_them(path):
+    app = open_page(path)
+    knobs = config_of(path).knobs()
+    presets = [button.key for button in app.button if button.key.startswith("preset ")]
+    assert len(presets) >= 3
+    seen = set()
+    for key in presets:
+        app.button(key=key).click().run()
+        assert not app.exception, key
+        seen.add(tuple(str(app.session_state[name]) for name in knobs))
+    assert len(seen) == len(presets), "no two presets are alike"
 
 
 def test_an_address_sets_the_knobs():
