@@ -70,12 +70,21 @@ st.latex(
 )
 page.tell(
     Log_of_the_product=(
-        f"{facts['log_sum']:.1f}",
+        f"{facts['log_sum']:.1f}".replace("inf", "∞"),
         "Σ ln P in nats, for order τ. Products of many factors leave the range of the machine, sums do not.",
     ),
-    Perplexity_order_τ=(f"{facts['order τ']:.2f}", "exp(−mean ln P): among how many characters it had to choose."),
-    Perplexity_order_1=(f"{facts['order 1']:.2f}", "The same sentence, looking at one character of the past."),
-    Perplexity_full_history=(f"{facts['full history']:.2f}", "The same sentence, looking at all of the past."),
+    Perplexity_order_τ=(
+        f"{facts['order τ']:.2f}".replace("inf", "∞"),
+        "exp(−mean ln P): among how many characters it had to choose.",
+    ),
+    Perplexity_order_1=(
+        f"{facts['order 1']:.2f}".replace("inf", "∞"),
+        "The same sentence, looking at one character of the past.",
+    ),
+    Perplexity_full_history=(
+        f"{facts['full history']:.2f}".replace("inf", "∞"),
+        "The same sentence, looking at all of the past.",
+    ),
 )
 
 st.subheader("Why the whole past teaches nothing", anchor=False)
@@ -199,8 +208,12 @@ def figures(moment):
             log=True,
             across=(0, config.steps),
             rules={
-                "counting, order 1": counted[1],
-                f"best of counting: order {facts['best_order']}": facts["best"],
+                name: value
+                for name, value in {
+                    "counting, order 1": counted[1],
+                    f"best of counting: order {facts['best_order']}": facts["best"],
+                }.items()
+                if value < float("inf")
             },
             title="Perplexity of the held-out text",
             caption="Solid: now. Dashed: the best so far. What rises above it is overfitting. Dotted: what counting reaches.",
