@@ -21,8 +21,8 @@ PRESETS = {
 
 page.head(__doc__)
 page.predict(
-    "A window of the last τ values predicts the next one. Double τ again and again, up to 256. What does the error on "
-    "values held out do?",
+    "A window of the last τ values predicts the next one. Double τ again and again. What happens to the error on "
+    "values held out?",
     ["It only falls", "It falls, then rises", "It only rises"],
     right="It falls, then rises",
     because="The training error can only fall: more weights fit better. But after some length the new weights fit the noise, "
@@ -167,8 +167,8 @@ page.predict(
     f"Three networks learn by gradient descent, with windows {', '.join(arms)}. Whose *training* loss gets lowest?",
     ["The shortest window", "The longest window"],
     right="The longest window",
-    because="It has the most weights. Where its training loss falls below the noise, it has learned the noise by heart: on "
-    "held-out values that does not help, and its error there turns upwards.",
+    because="It has the most weights, and learns the training part by heart, noise and all. On what was held out that does "
+    "not help, and its error there turns upwards.",
 )
 
 

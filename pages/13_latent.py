@@ -10,10 +10,10 @@ from seqcore.experiments.latent import Config, before, name, run
 from view import charts, page
 
 PRESETS = {
-    "Long waits, short window": {},
-    "Short waits, a window will do": {"gap": 2, "tau": 16},
-    "Gated: GRU": {"cell": "GRU"},
-    "Gated: LSTM": {"cell": "LSTM"},
+    "Long waits": {},
+    "Short waits": {"gap": 2, "tau": 16},
+    "GRU": {"cell": "GRU"},
+    "LSTM": {"cell": "LSTM"},
     "Very long waits": {"gap": 30, "cell": "GRU", "length": 96},
     "Eight letters": {"symbols": 8, "hidden": 32},
     "Four units": {"hidden": 4, "rate": 0.02, "steps": 600},
@@ -119,14 +119,12 @@ def figures(moment):
             moment["loss"],
             x="step",
             colour="arm",
-            log=True,
+            span=(0, facts["uniform"]),
             across=(0, config.steps),
             rules={
                 "knows nothing": moment.facts["baseline"],
                 **{f"{arm} at best": moment.facts[f"least {arm}"] for arm in (window, longer)},
-            }
-            if moment.facts[f"least {window}"] > 0.01
-            else {"knows nothing": moment.facts["baseline"]},
+            },
             title="Loss at the questions",
             caption="Mean on fresh rows since the moment before. Every arm has as many weights and sees the same rows. No window "
             "gets below its dotted line; the floor of the state is 0.",
