@@ -128,9 +128,8 @@ st.markdown(
     "reads the plain mean of the values."
 )
 page.predict(
-    "Six letters, six digits. Untrained, the weights of each row are about even. What does the map look like once the head "
-    "answers rightly?",
-    ["Still about even", "One bright cell a row", "One bright column"],
+    "Untrained, each row of weights is as uneven as chance makes it. What does the map look like once the head answers rightly?",
+    ["As before", "One bright column", "One bright cell a row"],
     right="One bright cell a row",
     because="The answer is the digit of one letter, so the best mean of the values has all its weight there. Nobody told the "
     "head where to look: it found that by descending the loss.",

@@ -61,9 +61,7 @@ class Config(knobs.Repeated):
     def check(self) -> None:
         low, high = WORDS
         if not low <= len(self.words) <= high:
-            raise ValueError(
-                f"text = {shorten(self.text)} has {len(self.words)} words; attention here reads {low} to {high}"
-            )
+            raise ValueError(f"text = {shorten(self.text)} must have {low} to {high} words, not {len(self.words)}")
 
 
 class Lookup(nn.Module):
