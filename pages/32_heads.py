@@ -110,7 +110,8 @@ page.predict(
     ["about 6 to 20 %", "about 50 %", "nearly always"],
     right="about 6 to 20 %",
     because="It ends in one of two places. Reading one neighbour and guessing the other is right in 1 of 16 cases. Half of each "
-    "says which two symbols they are, but not their order. Two heads are right nearly every time: about one start in twenty ends with both on the same place.",
+    "says which two symbols they are, but not their order. Two heads are right nearly every time; about one start in "
+    "twenty ends with both on the same place.",
 )
 st.caption(f"**{config.task}:** {TASKS[config.task]} There is no way around the attention, and no second layer.")
 

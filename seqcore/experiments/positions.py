@@ -33,7 +33,7 @@ TASKS: dict[str, type[Task]] = {
     "which half": MajorityHalf,
     "majority": MajorityWhole,
 }
-BATCH, HELD_OUT, LONGER = 32, 48, 20
+BATCH, HELD_OUT, LONGER = 32, 48, 40
 PLACES = 48  # rows of the table that is drawn
 NEAR = 24  # places whose products with each other are drawn
 SHIFTS = (1, 2, 4, 8, 16)
@@ -76,8 +76,9 @@ class Config(knobs.Repeated):
 def before(config: Config) -> Run:
     """The instant picture; nothing is trained.
 
-    Signals: reordered (positions, word), how far a word's vector moves when the words are read backwards, the median over
-    seeds; PE (place, entry); stripes (line, p, s), products of places; wavelength (pair); rotation (k, after the turn, before the turn).
+    Signals: reordered (positions, word), how far a word's vector moves when the words are read backwards, the median
+    over seeds; PE (place, entry); stripes (line, p, s), products of places; wavelength (pair); rotation (k, after the
+    turn, before the turn), which are axes with those names.
     facts: a largest move for each of POSITIONS by its name; drift, how much PE(p) · PE(p + k) varies with p, and turn,
     |R_k PE(p) - PE(p + k)|, both the largest and in float64; rotary_drift; longest, shortest (wavelengths); agreement.
     """
@@ -157,7 +158,7 @@ def run(config: Config) -> Iterator[Run]:
     ):
         scores.append(_over(arms, lambda encoder: _right(encoder, held_out)))
         # Long rows take as long as several steps, and their curve moves slowly.
-        if len(scores) % 3 == 1 or progress.step == config.steps:
+        if len(scores) % 6 == 1 or progress.step == config.steps:
             longer = _over(arms, lambda encoder: [_right(encoder, rows[n], config.length) for n in config.tested])
         with torch.no_grad():
             maps = [each[0].model.trace(held_out.x[:1])[1][0].attention.weights[0] for each in arms.values()]
