@@ -11,11 +11,11 @@ from view import charts, page
 
 PRESETS = {
     "Reverse": {},
-    "Sorting needs no order": dict(task="sort", shortest=4, heads=4, batch=64, steps=500, seeds=1),
+    "Sorting needs no order": dict(task="sort", shorter=4, heads=4, batch=64, steps=500, seeds=1),
     "Spelled numbers": dict(task="numbers", heads=4, steps=400, seeds=1),
     "Dates": dict(task="dates", heads=4, steps=500, seeds=1),
-    "Padding": dict(shortest=4, heads=4, batch=64, steps=500, seeds=1, beside="no padding mask"),
-    "No encoder layer": dict(shortest=4, encoder_layers=0, batch=64, steps=400, seeds=1, beside="nothing else"),
+    "Padding": dict(shorter=4, heads=4, batch=64, steps=500, seeds=1, beside="no padding mask"),
+    "No encoder layer": dict(shorter=4, encoder_layers=0, batch=64, steps=400, seeds=1, beside="nothing else"),
 }
 
 page.head(__doc__)
@@ -51,7 +51,7 @@ with right:
         y="output",
         title="Where a model looks that has learned nothing",
         caption=f"Attention of the decoder on “{config.sample}”, random weights, mean of the heads. It writes "
-        f"“{facts['written']}”.",
+        + (f"“{facts['written']}”." if facts["written"] else "nothing."),
     )
 
 page.tell(
@@ -68,9 +68,9 @@ page.tell(
 left, right = st.columns(2)
 with left:
     st.markdown("**The formulas, at these sizes**")
-    st.latex(rf"Q = \text{{decoder state}} \cdot W_q \qquad ({T} \times {d_k})")
-    st.latex(rf"K, V = \text{{memory}} \cdot W_k,\ \text{{memory}} \cdot W_v \qquad ({S} \times {d_k})")
-    st.latex(rf"A = \text{{softmax}}\!\left(Q K^\top / \sqrt{{{d_k}}} + \log M\right) \qquad ({T} \times {S})")
+    st.latex(rf"Q = \text{{decoder state}}\; W_q^\top \quad ({T} \times {d_k})")
+    st.latex(rf"K, V = \text{{memory}}\; W_k^\top, W_v^\top \quad ({S} \times {d_k})")
+    st.latex(rf"A = \text{{softmax}}(Q K^\top / \sqrt{{{d_k}}} + \log M)")
     st.markdown(
         "The decoder asks, the encoder's memory answers. $M$ is 0 at padding, which fills up short sources, and 1 elsewhere. No "
         "causal mask is needed here: the whole source is known."
@@ -127,6 +127,7 @@ def figures(moment):
             x="step",
             colour="line",
             log=what == "loss",
+            span=None if what == "loss" else (0, 1),
             across=(0, config.steps),
             title="With the true prefix, and with its own",
             caption="64 held-out pairs. Grey: the right symbols so far are given (teacher forcing). Orange: it goes on from its "
@@ -137,15 +138,20 @@ def figures(moment):
 
 def reading(moment, arm):
     st.markdown("**Your own input**, read by the model of this moment. Write something else:")
+    padded = "survives" in moment.signals
+    row, place, extra = 1, 1, 0
     left, middle, right = st.columns([2, 1, 1])
     with left:
         text = page.lens(*OWN[config.task], config.sample, high=40)
     with middle:
-        row = page.lens("row", "While it writes symbol", 2, 1, T)
         head = page.lens("head", "Head", 1, 1, h)
+        if padded:
+            extra = page.lens("extra", "Columns of padding added", 0, 0, 16)
+        else:
+            row = page.lens("row", "While it writes symbol", 2, 1, T)
     with right:
-        place = page.lens("look", "make it look at place", 1, 1, S)
-        extra = page.lens("extra", "Columns of padding added", 0, 0, 16) if "survives" in moment.signals else 0
+        if not padded:
+            place = page.lens("look", "make it look at place", 1, 1, S)
     try:
         told = translate(moment, arm, text, head - 1, extra, row - 1, place - 1)
     except ValueError as wrong:
@@ -165,7 +171,7 @@ def reading(moment, arm):
             "A dot is padding. Lines after the end are empty.",
         )
     with right:
-        if "survives" in moment.signals:
+        if padded:
             padding(moment)
         else:
             st.markdown(f"with the row set by hand: `{told.facts['rewritten'] or 'nothing'}`")

@@ -73,7 +73,9 @@ STEP_COST = 0.01  # of one arm and seed, per row, feature and symbol and layer, 
 class Config(knobs.Config):
     task: str = knob("reverse", "Task", choices=TASKS, group="Data")
     length: int = knob(8, "Longest string of digits", 4, 10, group="Data", help="For reverse and sort.")
-    shortest: int = knob(8, "Shortest string of digits", 2, 10, group="Data", help="For reverse and sort.")
+    shorter: int = knob(
+        0, "Strings may be shorter by", 0, 6, group="Data", help="For reverse and sort. 2 digits at least."
+    )
     width: int = knob(64, "Model size d", choices=(32, 64), group="Network")
     heads: int = knob(1, "Heads", choices=(1, 2, 4), group="Network")
     encoder_layers: int = knob(1, "Encoder layers", 0, 2, group="Network")
@@ -92,6 +94,11 @@ class Config(knobs.Config):
         return range(self.seed, self.seed + self.seeds)
 
     @property
+    def shortest(self) -> int:
+        """The fewest digits a string has."""
+        return max(2, self.length - self.shorter)
+
+    @property
     def d_k(self) -> int:
         """Features of a query and of a key."""
         return self.width // self.heads
@@ -105,10 +112,6 @@ class Config(knobs.Config):
     def arms(self) -> tuple[str, ...]:
         """What is trained side by side."""
         return (FULL, self.beside) if self.beside != "nothing else" else (FULL,)
-
-    def check(self) -> None:
-        if self.task in RULES and self.shortest > self.length:
-            raise ValueError(f"shortest = {self.shortest} is more than length = {self.length}")
 
 
 def _task(config: Config) -> Translation:
