@@ -210,7 +210,7 @@ page.play(measure, config, clock, verb=("Measure", "Measured"))
 st.markdown(
     "**Try:** take *Near, 10 tokens*, where the gated cells get there too. · Go to *Far, 100 tokens*. · Set the width to 64 and "
     "measure again. The crossover with the GRU moves, and not as T² d against T d² alone would have it: the encoder's "
-    "projections and its feed-forward network cost T d² as well, and a GRU of small width mostly waits.\n\n"
+    "projections and its feed-forward network cost T d² as well.\n\n"
     "Honestly: the recurrent cells here have the biases torch gives them. The contest is fair in weights and batches, not in "
     "what is known about starting an LSTM; that is why the one with forget bias 3 runs along."
 )
