@@ -23,9 +23,10 @@ def test_a_bias_of_two_learns_the_latch_and_no_bias_stays_at_chance():
     assert score["LSTM"] >= 0.95
     assert score[PLAIN] <= 0.4
     lives, heard = final["half_life"], final["reach"]
-    assert heard.pick(arm="GRU").values[0, -1] > 1e-2, "the answer hears the first step ..."
-    assert np.median(lives.pick(arm="GRU").values) < 15, "... although the gates alone would have let it leak away"
-    assert np.median(lives.pick(arm="LSTM").values) > 60, "the LSTM keeps it in its cell"
+    assert heard.pick(arm="GRU").values[0, -1] > 1e-2, "the answer hears the first step"
+    assert lives.pick(arm="GRU").values.max() > 60, "a few units keep a cue longer than the sequence"
+    assert np.median(lives.pick(arm="GRU").values) < 15, "most units do not"
+    assert np.median(lives.pick(arm="LSTM").values) > 60, "the LSTM opens nearly all"
     assert heard.pick(arm=PLAIN).values[0, -1] < 1e-6
 
 

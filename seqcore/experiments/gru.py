@@ -246,13 +246,22 @@ def _reach(network: Readout, task: Task, batch: Batch) -> np.ndarray:
 
 
 def _half_lives(config: Config, models: dict[str, list[Readout]], x: Tensor) -> Signal:
-    """Every unit's half-life, longest first; the first step, at which a cue is written, does not count."""
-    lives = [
-        [half_life(_keeping(m.cell, x)[:, 1:]).sort(descending=True).values.numpy() for m in row]
-        for row in models.values()
-    ]
+    """Half-lives of the units, longest first in every row, the median over rows: which unit keeps depends on the cue.
+
+    The first step, at which a cue is written, does not count.
+    """
     ticks = _ticks(config) | {"rank": tuple(range(1, config.hidden + 1))}
-    return Signal("half_life", ("arm", "seed", "rank"), lives, ticks)
+    return Signal(
+        "half_life",
+        ("arm", "seed", "rank"),
+        [[_sorted_lives(m.cell, x) for m in row] for row in models.values()],
+        ticks,
+    )
+
+
+def _sorted_lives(cell: GRU | LSTM, x: Tensor) -> np.ndarray:
+    lives = torch.stack([half_life(gate) for gate in _keeping(cell, x)[:, 1:]])
+    return lives.sort(dim=1, descending=True).values.median(dim=0).values.numpy()
 
 
 def _watched(cells: dict[str, GRU], x: Tensor) -> list[Signal]:
