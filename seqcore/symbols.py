@@ -136,6 +136,13 @@ SYMBOLS: dict[str, Symbol] = {
     "wavelength": Symbol("wavelength in places", "After how many places a pair of entries is where it was."),
     "rotation": Symbol("entry of R", "The matrix that turns the encoding of a place into that of another.", "signed"),
     "longer": Symbol("share of right answers", "On rows longer than any trained on, at the places that are new.", "share"),
+    "highway": Symbol("‖∂c_T/∂c_t‖", "How far the last cell moves when an earlier one is nudged, through every path."),
+    "direct": Symbol("‖f ⊙ … ⊙ f‖", "What the forget gates alone let through from an earlier cell to the last."),
+    "half": Symbol("half-life, steps", "Steps until half of a cell is left if nothing is written to it: ln ½ / ln f."),
+    "half_theory": Symbol("half-life, steps", "The half-life of a forget gate that stands at σ(b)."),
+    "story": Symbol("value", "What one unit reads, what its gates do, and what is in its cell.", "signed"),
+    "gate": Symbol("gate", "How far a gate is open: 0 closed, 1 open.", "share"),
+    "content": Symbol("content", "The candidate, the cell or the state of a unit.", "signed"),
 }
 
 AXES: dict[str, str] = {
