@@ -13,9 +13,7 @@ PRESETS = {
     "Reverse": {},
     "A bag is enough": {"task": "majority"},
     "Which half": {"task": "which half"},
-    "Longer than in training": dict(
-        task="previous token", length=16, mixed=True, width=64, heads=1, steps=300, seeds=2
-    ),
+    "Longer rows": dict(task="previous token", length=16, mixed=True, width=64, heads=1, steps=300, seeds=2),
     "Two layers": {"layers": 2, "steps": 300},
 }
 TASKS = {
@@ -47,7 +45,8 @@ with left:
         colour="positions",
         title="Your words, read backwards: how far each vector moves",
         caption=f"An untrained encoder reads “{' '.join(config.words)}”, then “{' '.join(reversed(config.words))}”; largest "
-        f"change of an entry, median over seeds. Without positions it is {facts['none']:.0e}: rounding.",
+        f"change of an entry, median over seeds. Without positions it is {facts['none']:.0e}: rounding. A word that keeps its "
+        "place moves little.",
     )
 with right:
     page.show(
@@ -73,10 +72,8 @@ page.tell(
 st.subheader("Why sines: a step is a rotation, whatever the place", anchor=False)
 left, right = st.columns(2)
 with left:
-    st.latex(
-        rf"PE(p, 2i) = \sin p\,\omega_i \quad PE(p, 2i{{+}}1) = \cos p\,\omega_i \quad \omega_i = 10000^{{-2i/{config.width}}}"
-    )
-    st.latex(r"PE(p + k) = R_k\, PE(p)")
+    st.latex(r"PE(p, 2i) = \sin p\,\omega_i \qquad PE(p, 2i{+}1) = \cos p\,\omega_i")
+    st.latex(rf"\omega_i = 10000^{{-2i/{config.width}}} \qquad PE(p + k) = R_k\, PE(p)")
     st.markdown(
         f"Going $k$ places on turns every pair by a fixed angle. Measured now, for every place in the picture: the largest "
         f"error of this equation is {facts['turn']:.0e}."
@@ -89,9 +86,9 @@ with right:
         f"**Rotary** positions add nothing; they turn queries and keys, and so the *scores* have this property "
         f"(here: {facts['rotary_drift']:.0e})."
     )
+k = page.lens("k", "Places k to go on", 1, choices=first["rotation"].ticks["k"])
 left, right = st.columns([2, 3])
 with left:
-    k = page.lens("k", "Places k to go on", 1, choices=first["rotation"].ticks["k"])
     page.show(
         charts.heat,
         first["rotation"].pick(k=k),
@@ -110,8 +107,9 @@ with right:
         beside="line",
         span=(-1, 1),
         title="Products of two places, for all pairs of 24 places",
-        caption="Stripes: only the distance counts. Left: the table above with itself, largest for equal places. Right: one "
-        "random query and one random key, turned to all places; not symmetrical, since q and k differ.",
+        caption="Stripes: only the distance counts. Left: the table above with itself, largest for equal places. Right: a "
+        f"random query, and a key that is this query turned by {facts['back']} places: from everywhere it looks "
+        f"{facts['back']} places back.",
     )
 page.show(
     charts.curve,
@@ -165,9 +163,9 @@ def figures(moment):
             caption=f"On {config.length} tokens that were never trained on. The dotted line is exact: what any model could "
             "reach that sees its own token and the bag of all.",
         )
+    head = page.lens("head", "Head", 1, choices=moment["weights"].ticks["head"])
     left, right = st.columns(2)
     with left:
-        head = page.lens("head", "Head", 1, choices=moment["weights"].ticks["head"])
         page.show(
             charts.heat,
             moment["weights"].pick(head=head),
@@ -193,7 +191,7 @@ def figures(moment):
 page.play(run, config, figures)
 st.markdown(
     "**Try:** *A bag is enough* asks for the majority of all bits: no positions are the best positions, at every length. · "
-    "*Longer than in training*: sinusoidal positions are often said to extend to longer rows. Here they do not; rotary ones do, "
+    "*Longer rows*: sinusoidal positions are often said to extend to longer rows. Here they do not; rotary ones do, "
     "since a step back is the same turn everywhere. · But rotary scores know distances, not places: one layer cannot *Reverse* "
     "with them. *Two layers* do better."
 )

@@ -36,6 +36,7 @@ TASKS: dict[str, type[Task]] = {
 BATCH, HELD_OUT, LONGER = 32, 48, 40
 PLACES = 48  # rows of the table that is drawn
 NEAR = 24  # places whose products with each other are drawn
+BACK = 3  # places that the rotary pair of query and key looks back
 SHIFTS = (1, 2, 4, 8, 16)
 WORDS = 16
 
@@ -80,15 +81,15 @@ def before(config: Config) -> Run:
     over seeds; PE (place, entry); stripes (line, p, s), products of places; wavelength (pair); rotation (k, after the
     turn, before the turn), which are axes with those names.
     facts: a largest move for each of POSITIONS by its name; drift, how much PE(p) · PE(p + k) varies with p, and turn,
-    |R_k PE(p) - PE(p + k)|, both the largest and in float64; rotary_drift; longest, shortest (wavelengths); agreement.
+    |R_k PE(p) - PE(p + k)|, both the largest and in float64; rotary_drift; back, how far the rotary pair looks; longest, shortest (wavelengths); agreement.
     """
     settle()
     moves = {name: np.median([_moves(config, name, seed) for seed in config.repetitions], axis=0) for name in POSITIONS}
     table = sinusoidal(PLACES, config.width, dtype=torch.float64)
     products = table[:NEAR] @ table[:NEAR].T / (config.width / 2)
-    q, k = torch.randn(2, 1, config.width, generator=_generator(config.seed), dtype=torch.float64)
-    turned_q, turned_k = (rotate(each.expand(NEAR, -1)) for each in (q, k))
-    scores = turned_q @ turned_k.T / (q.norm() * k.norm())
+    q = torch.randn(1, config.width, generator=_generator(config.seed), dtype=torch.float64)
+    k = rotate(q, start=BACK)
+    scores = rotate(q.expand(NEAR, -1)) @ rotate(k.expand(NEAR, -1)).T / q.square().sum()
     turns = torch.stack([shift(steps, config.width) for steps in SHIFTS])
     waves = wavelengths(config.width)
     signals = [
@@ -103,7 +104,7 @@ def before(config: Config) -> Run:
             "stripes",
             ("line", "p", "s"),
             torch.stack([products, scores]).numpy(),
-            {"line": ("PE(p) · PE(s)", "rotary: q at p, k at s")},
+            {"line": ("PE(p) · PE(s)", f"rotary: looks {BACK} back")},
         ),
         Signal("wavelength", ("pair",), waves.numpy()),
         Signal("rotation", ("k", "after the turn", "before the turn"), turns.numpy(), {"k": SHIFTS}),
@@ -114,6 +115,7 @@ def before(config: Config) -> Run:
         "drift": _along_diagonals(products),
         "rotary_drift": _along_diagonals(scores),
         "turn": max(float(gap.abs().max()) for gap in ahead),
+        "back": BACK,
         "shortest": float(waves[0]),
         "longest": float(waves[-1]),
         "agreement": _agreement(config),
