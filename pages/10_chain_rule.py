@@ -12,7 +12,7 @@ from view import charts, page
 HEART = "the river ran past the old mill"
 PRESETS = {
     "A new sentence": {},
-    "Known by heart": {"sentence": HEART},
+    "Known by heart": {"sentence": HEART, "smoothing": 0.0},
     "Spelled backward": {"sentence": "egdirb eht no reh tem rellim eht"},
     "No smoothing": {"smoothing": 0.0},
     "τ = 8": {"order": 8},
@@ -116,7 +116,7 @@ with right:
         across=(0, 8),
         title="So there is a best order",
         caption="Perplexity by the number of characters that count, always on the same characters. Lower is better: a longer "
-        "context says more, until there is too little text to count it.",
+        "context says more, until there is too little text to count it. A missing point is infinite: the impossible happened.",
     )
 with st.expander("The same as a table"):
     shares, perplexities = first["collapse"], first["perplexity"]
@@ -247,7 +247,7 @@ def figures(moment):
         Your_sentence=(f"{told['sentence']:.2f}", f"Its perplexity to the {network} of the first seed, now."),
     )
     st.markdown("**The network writes**")
-    st.code(told["written"], language=None)
+    st.code(told["written"], language=None, wrap_lines=True)
 
 
 page.play(run, config, figures)
@@ -266,7 +266,7 @@ page.ledger(
     ),
 )
 st.markdown(
-    "**Try:** press *Known by heart*: to the whole past the first sentence of the story is the likeliest of all, and the next "
-    "preset shows what that is worth. · Set the smoothing to 0 and find the first factor that is zero. · Turn τ up to 8, then "
+    "**Try:** press *Known by heart*: to the whole past the first words of the story are certain, and with *No smoothing* any "
+    "other sentence is impossible. · Find the first factor that is zero. · Turn τ up to 8, then "
     "let unseen contexts back off to shorter ones. · Paste a text of your own."
 )

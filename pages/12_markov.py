@@ -110,10 +110,10 @@ st.caption(
 )
 
 st.subheader("Where does it end?", anchor=False)
-st.latex(
-    rf"p_{{n}} = p_0 P^n \;\to\; \pi = \pi P \qquad H = -\sum_i \pi_i \sum_j P_{{ij}} \ln P_{{ij}} = {facts['rate']:.3f}"
-    rf"\text{{ nats}} \qquad |\lambda_2| = {facts['pace']:.3f}"
-)
+left, middle, right = st.columns([2, 3, 1])
+left.latex(r"p_{n} = p_0 P^n \;\to\; \pi = \pi P")
+middle.latex(rf"H = -\sum_i \pi_i \sum_j P_{{ij}} \ln P_{{ij}} = {facts['rate']:.3f}")
+right.latex(rf"|\lambda_2| = {facts['pace']:.3f}")
 target = page.lens("to", "Character to watch", first["stays"].ticks["to"][0], choices=first["stays"].ticks["to"])
 left, right = st.columns(2)
 with left:
