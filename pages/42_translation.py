@@ -203,8 +203,8 @@ def padding(moment):
         x="extra",
         colour="arm",
         span=(0, 1),
-        caption="Share of held-out answers that are right. In training both arms are perfect: the one without a mask learns to "
-        "live with the padding it knows. Only when the amount changes does it fail.",
+        caption="Share of held-out answers that are right. Trained to the end, both arms are perfect with the padding they know: "
+        "the one without a mask learns to live with it. Only when the amount changes does it fail.",
     )
 
 
