@@ -107,9 +107,9 @@ def before(config: Config) -> Run:
     Signals: next, sofar (model, time) P(x_t | past) of the sentence and its running product; perplexity (line, order) of
     the text by counting; collapse (line, context) shares of contexts; mask (row, time) and told (line, extra), the perplexity
     of a padded batch with its padding counted or left out.
-    facts: for each model its perplexity on the sentence by its name; product and log_sum of order τ; distinct and predictions
-    (of the whole past); best_order and best; contexts of each length; rows, the padded batch as text; padded, its share of
-    padding; loss_gap, gradient_gap, gradient_counted, see `_padding`.
+    facts: for each model its perplexity on the sentence by its name; product and log_sum of order τ; alphabet; distinct
+    and predictions, of the whole past; contexts of each length; best_order and best; references, perplexities to beat by
+    name; rows, the padded batch as text; padded, its share of padding; the three of `_padding`.
     """
     settle()
     train, held_out = split(config.corpus)
@@ -144,6 +144,15 @@ def before(config: Config) -> Run:
         "contexts": tuple(collapse.distinct.tolist()),
         "best_order": best,
         "best": float(perplexity[1, best]),
+        # without smoothing a model may find the text impossible: that is no reference
+        "references": {
+            name: float(value)
+            for name, value in [
+                ("counting, order 1", perplexity[1, 1]),
+                (f"best of counting: order {best}", perplexity[1, best]),
+            ]
+            if np.isfinite(value)
+        },
         **_padding(config),
     }
     return Run(config, 0, signals, facts)
