@@ -96,6 +96,19 @@ with panels:
             **narrow,
         )
 
+page.tell(
+    Favourite=(first.facts["favourites"][query], f"The token that “{tokens[query]}” reads most from."),
+    Its_weight=(f"{first.facts['largest'][query]:.2f}", f"An even share would be {1 / len(seen):.2f}."),
+    Keys_in_use=(
+        f"{first.facts['effective'][query]:.1f} of {len(seen)}",
+        "e to the entropy of the row: as spread as so many equal weights.",
+    ),
+)
+st.latex(
+    rf"z = \operatorname{{softmax}}\!\left(\frac{{q\,k^\top}}{{\sqrt{{{config.d_k}}}}}\right) v"
+    rf"\qquad ({len(tokens)} \times {config.d_k})({config.d_k} \times {len(tokens)})"
+    rf"({len(tokens)} \times {config.d_v}) \to ({len(tokens)} \times {config.d_v})"
+)
 st.markdown(
     f"**In digits:** “{tokens[query]}” asks “{tokens[key]}”, and entry {entry + 1} of what it reads. Rounded to two places."
 )
@@ -177,5 +190,5 @@ page.play(run, config, figures)
 st.markdown(
     "**Try:** turn on the mask: the first word can only read itself, so its weight is 1. · Write one word several times: all "
     "weights are equal. · Set d_k = 1 and train: one number a key is too few to tell six letters apart. · Set d_v = 1: "
-    "one number can hardly name six digits, though the weights find the right key."
+    "the weights still find the right key, but one number names six digits unsurely."
 )

@@ -84,7 +84,7 @@ st.latex(
 )
 st.markdown(
     "The last formula is the softmax's Jacobian. If one weight is 1 and the others are 0, every entry of it is 0: "
-    "nudge a score, and nothing happens. For that query nothing can be learned, whatever the loss."
+    "nudge a score, and nothing happens. No gradient reaches that query or its keys, whatever the loss."
 )
 
 left, middle, right = st.columns(3)
@@ -113,7 +113,7 @@ with right:
         span=(0, 1),
         **sweep,
         title="What the favourite key gets",
-        caption="Mean of the largest weight. Only 1/√d_k is the same for every d_k.",
+        caption="Mean of the largest weight. With entries of variance 1, only 1/√d_k is the same for every d_k.",
     )
 left, right = st.columns(2)
 with left:
@@ -135,7 +135,7 @@ with right:
         **sweep,
         title="But the first gradient is not smaller",
         caption="‖dL/dW_q‖ of the model below on its first batch. It is often told that it vanishes without scaling. It is the "
-        "largest of the three: the few undecided queries get all of it. With 1/d_k it does vanish.",
+        "largest of the three: the few undecided queries get all of it. With 1/d_k it does shrink.",
     )
 page.ledger(
     ("q", f"(batch, 1, {config.d_k})", f"x W_qᵀ, from {facts['width']} features of the key that is asked for"),
@@ -191,7 +191,7 @@ if config.optimiser == "Adam" and config.rate > 0.1:
     st.info("Adam takes steps of the size of its learning rate, whatever the gradient. 0.01 suits it here.")
 st.markdown(
     "**Try:** take d_k = 16 and then 1024: only 1/√d_k needs no new learning rate. · Take *Adam*: it divides every gradient by "
-    "its own size, so 1/d_k learns as well as 1/√d_k, but nothing rescues the unscaled softmax. · Take *nn.Linear's start*: "
+    "its own size, so 1/d_k learns as well as 1/√d_k, but the unscaled softmax stays behind. · Take *nn.Linear's start*: "
     "its initial weights have a third of the variance, so the scores are three times smaller, and the unscaled model "
     "learns with some seeds. · *Too fast* breaks 1/√d_k as well: it is no cure for a learning rate of 3."
 )

@@ -136,3 +136,12 @@ def test_both_corners_can_be_drawn_and_everything_drawn_is_in_the_glossary(end):
             assert name in SYMBOLS
             assert set(signal.axes) <= set(AXES)
             assert np.isfinite(signal.values).any(), name
+
+
+def test_the_favourite_key_is_the_one_with_the_largest_weight(first):
+    weights = first["weights"].values
+    assert first.facts["favourites"][2] == "5 dog"
+    assert first.facts["largest"] == pytest.approx(weights.max(1))
+    entropy = -(weights * np.log(weights)).sum(1)
+    assert first.facts["effective"] == pytest.approx(np.exp(entropy), rel=1e-5)
+    assert before(Config(masked=True)).facts["effective"][0] == pytest.approx(1), "the first word sees only itself"

@@ -21,6 +21,7 @@ from seqcore import knobs
 from seqcore.knobs import knob, shorten
 from seqcore.models.attention import Attention, Steps, causal
 from seqcore.models.heads import affine
+from seqcore.probes import attention as probe
 from seqcore.record import Run, Signal
 from seqcore.tasks.lookup import KeyValue
 from seqcore.training import OPTIMISERS, Trainer, events, pace, race, settle
@@ -100,7 +101,8 @@ def before(config: Config) -> Run:
 
     Signals: q, k, v (token, entry), and all three in qkv (matrix, token, entry), with no numbers where one is narrower;
     scores, scaled, weights (query, key), of which no numbers stand where the mask hides a key; z (query, entry).
-    facts: tokens, numbered so that each is different; agreement with torch's scaled_dot_product_attention.
+    facts: tokens, numbered so that each is different; for each query its favourite key, the largest weight and the
+    effective number of keys, e^entropy; agreement with torch's scaled_dot_product_attention.
     """
     settle()
     generator = torch.Generator().manual_seed(config.seed)
@@ -132,7 +134,15 @@ def before(config: Config) -> Run:
         Signal("z", ("query", "entry"), z, {"query": names, "entry": _entries(z)}),
     ]
     tokens = tuple(f"{place} {name}" for place, name in enumerate(names, start=1))
-    return Run(config, 0, signals, {"tokens": tokens, "agreement": float((steps.z - theirs).abs().max())})
+    shares = steps.weights[0]
+    facts = {
+        "tokens": tokens,
+        "favourites": tuple(tokens[key] for key in shares.argmax(-1)),
+        "largest": tuple(probe.largest(shares).tolist()),
+        "effective": tuple(probe.entropy(shares).exp().tolist()),
+        "agreement": float((steps.z - theirs).abs().max()),
+    }
+    return Run(config, 0, signals, facts)
 
 
 class Sum(NamedTuple):
