@@ -80,8 +80,9 @@ def before(config: Config) -> Run:
     Signals: reordered (positions, word), how far a word's vector moves when the words are read backwards, the median
     over seeds; PE (place, entry); stripes (line, p, s), products of places; wavelength (pair); rotation (k, after the
     turn, before the turn), which are axes with those names.
-    facts: a largest move for each of POSITIONS by its name; drift, how much PE(p) · PE(p + k) varies with p, and turn,
-    |R_k PE(p) - PE(p + k)|, both the largest and in float64; rotary_drift; back, how far the rotary pair looks; longest, shortest (wavelengths); agreement.
+    facts: the largest move for each of POSITIONS, by its name; drift, how much PE(p) · PE(p + k) varies with p, and turn,
+    |R_k PE(p) - PE(p + k)|, both the largest and in float64; rotary_drift; back, how far the rotary pair looks; longest
+    and shortest (wavelengths); agreement with torch.
     """
     settle()
     moves = {name: np.median([_moves(config, name, seed) for seed in config.repetitions], axis=0) for name in POSITIONS}
