@@ -168,5 +168,5 @@ st.markdown(
     "**Try:** *Short waits*: almost every letter is in sight, and a window does as well as a state. · Give the state four "
     "units. · **Honest notes:** a state is no better where the past beyond the window holds nothing new: on the noisy sine "
     "of the page on windows, an RNN does not beat AR(16). And a plain RNN learns long waits here because short ones, which "
-    "are easy, lead the way. Where every wait is long it needs gates."
+    "are easy, lead the way. Where every wait is long, it fails: see the race of the cells."
 )
