@@ -142,7 +142,7 @@ SYMBOLS: dict[str, Symbol] = {
     "half_theory": Symbol("half-life, steps", "The half-life of a forget gate that stands at σ(b)."),
     "story": Symbol("value", "What one unit reads, what its gates do, and what is in its cell.", "signed"),
     "gate": Symbol("gate", "How far a gate is open: 0 closed, 1 open.", "share"),
-    "candidate": Symbol("candidate g", "What an LSTM offers its cell: the input gate decides how much is written.", "signed"),
+    "offered": Symbol("candidate g", "What an LSTM offers its cell: the input gate decides how much is written.", "signed"),
 }
 
 AXES: dict[str, str] = {
