@@ -31,7 +31,7 @@ shown = len(first["states"].values)
 
 drawing, echo = st.columns([5, 3])
 with drawing:
-    time = page.lens("time", "Time step t", min(4, shown - 1), 0, shown - 1)
+    time = page.lens("time", "Time step t", min(3, shown - 1), 0, shown - 1)
     cell.draw(
         cell.unrolled(first, time),
         "The untrained network, unrolled: one cell, drawn once for every step. W_x, W_h and W_y are the same each time. "

@@ -144,59 +144,58 @@ def lstm(step: Run, stage: str) -> str:
     v = step.facts
     parts = {
         "forget": [
-            _line((30, 92), (186, 92)),
-            _line((200, 192), (200, 106), colour=GATES["f"]),
-            _knot(200, 92, "×", GATES["f"]),
-            *_gate(200, "forget", "f", v["f"]),
-            _text(76, 80, f"c = {_signed(v['c_before'])}", 15, TEAL, weight=600),
+            _line((8, 84), (134, 84)),
+            _line((148, 176), (148, 98), colour=GATES["f"]),
+            _knot(148, 84, "×", GATES["f"]),
+            *_gate(148, "forget", "f", v["f"]),
+            _text(46, 73, f"c = {_signed(v['c_before'])}", 15, TEAL, weight=600),
         ],
         "write": [
-            _line((320, 192), (320, 146), (366, 146), colour=GATES["i"]),
-            _line((440, 192), (440, 146), (394, 146), colour=GATES["g"]),
-            _knot(380, 146, "×", GREEN),
-            *_gate(320, "input", "i", v["i"]),
-            *_gate(440, "candidate", "g", v["g"]),
+            _line((240, 176), (240, 134), (271, 134), colour=GATES["i"]),
+            _line((330, 176), (330, 134), (299, 134), colour=GATES["g"]),
+            _knot(285, 134, "×", GREEN),
+            *_gate(240, "input", "i", v["i"]),
+            *_gate(330, "candidate", "g", v["g"]),
         ],
         "update": [
-            _line((214, 92), (366, 92)),
-            _text(287, 80, f"keeps {_signed(v['kept'])}", 14, TEAL),
-            _arrow(380, 132, 380, 107, GREEN),
-            _text(390, 125, f"writes {_signed(v['written'])}", 14, GREEN, "start"),
-            _knot(380, 92, "+", TEAL),
-            _arrow(394, 92, 716, 92, TEAL),
-            _text(672, 80, f"c = {_signed(v['c'])}", 15, TEAL, weight=700),
+            _line((162, 84), (271, 84)),
+            _text(216, 73, f"keeps {_signed(v['kept'])}", 14, TEAL),
+            _arrow(285, 120, 285, 99, GREEN),
+            _text(295, 115, f"writes {_signed(v['written'])}", 14, GREEN, "start"),
+            _knot(285, 84, "+", TEAL),
+            _arrow(299, 84, 604, 84, TEAL),
+            _text(573, 73, f"c = {_signed(v['c'])}", 15, TEAL, weight=700),
         ],
         "output": [
-            _line((620, 92), (620, 122)),
-            f'<rect x="592" y="122" width="56" height="26" rx="13" fill="{TEAL}" fill-opacity="0.15" stroke="{TEAL}"/>',
-            _text(620, 140, "tanh", 13),
-            _line((620, 148), (620, 201)),
-            _line((596, 215), (606, 215), colour=GATES["o"]),
-            _knot(620, 215, "×", GATES["o"]),
-            *_gate(556, "output", "o", v["o"]),
-            _line((620, 229), (620, 286), colour=BLUE),
-            _arrow(620, 286, 716, 286, BLUE),
-            _text(672, 308, f"h = {_signed(v['h'])}", 15, BLUE, weight=700),
+            _line((494, 84), (494, 110)),
+            f'<rect x="467" y="110" width="54" height="26" rx="13" fill="{TEAL}" fill-opacity="0.15" stroke="{TEAL}"/>',
+            _text(494, 128, "tanh", 13),
+            _line((494, 136), (494, 185)),
+            _line((468, 199), (480, 199), colour=GATES["o"]),
+            _knot(494, 199, "×", GATES["o"]),
+            *_gate(428, "output", "o", v["o"]),
+            _line((494, 213), (494, 262), colour=BLUE),
+            _arrow(494, 262, 604, 262, BLUE),
+            _text(573, 284, f"h = {_signed(v['h'])}", 15, BLUE, weight=700),
         ],
     }
     wires = [
-        f'<rect x="128" y="46" width="530" height="270" rx="18" fill="{GREY}" fill-opacity="0.07" stroke="{GREY}"/>',
-        _line((30, 286), (556, 286), colour=GREY),
-        *(_arrow(x, 286, x, 240, GREY) for x in (200, 320, 440, 556)),
-        _text(76, 308, f"h = {_signed(v['h_before'])}", 15, BLUE),
-        _line((160, 350), (160, 286), colour=GREY),
-        _text(172, 347, f"x = {v['read']}", 14, anchor="start"),
-        _text(76, 66, "from t−1", 12, GREY),
-        _text(76, 270, "from t−1", 12, GREY),
-        _text(690, 66, "to t+1", 12, GREY),
-        _text(393, 36, f"unit {v['unit']} at t = {v['time']}", 13, GREY),
+        f'<rect x="90" y="36" width="446" height="258" rx="18" fill="{GREY}" fill-opacity="0.07" stroke="{GREY}"/>',
+        _line((8, 262), (428, 262), colour=GREY),
+        *(_arrow(x, 262, x, 224, GREY) for x in (148, 240, 330, 428)),
+        _line((112, 320), (112, 262), colour=GREY),
+        _text(46, 284, f"h = {_signed(v['h_before'])}", 15, BLUE),
+        _text(122, 317, f"x = {v['read']}", 14, anchor="start"),
+        *(_text(46, y, "from t−1", 12, GREY) for y in (103, 251)),
+        *(_text(573, y, "to t+1", 12, GREY) for y in (103, 251)),
+        _text(313, 26, f"unit {v['unit']} at t = {v['time']}", 13, GREY),
     ]
     groups = [
         f'<g opacity="{1 if name == stage or (stage == "update" and name == "forget") else 0.4}">{"".join(drawn)}</g>'
         for name, drawn in parts.items()
     ]
     told = ", ".join(f"{name} {_signed(v[name])}" for name in ("f", "i", "g", "o", "c", "h"))
-    return _svg([*wires, *groups], 730, 360, f"LSTM cell, unit {v['unit']} at time step {v['time']}: {told}.")
+    return _svg([*wires, *groups], 612, 326, f"LSTM cell, unit {v['unit']} at time step {v['time']}: {told}.")
 
 
 def lstm_in_full(step: Run, stage: str) -> str:
@@ -235,8 +234,8 @@ def lstm_in_full(step: Run, stage: str) -> str:
 
 
 def _gate(x: float, name: str, letter: str, value: float) -> list[str]:
-    """A gate as a vessel 48 high, filled up to its value; a candidate fills up or down from the middle."""
-    colour, top, height = GATES[letter], 192.0, 46.0
+    """A gate as a vessel, filled up to its value; a candidate fills up or down from the middle."""
+    colour, top, height = GATES[letter], 176.0, 46.0
     high, low = (value, 0.0) if letter != "g" else (0.5 + max(value, 0) / 2, 0.5 + min(value, 0) / 2)
     return [
         f'<rect x="{x - 40}" y="{top + height * (1 - high):.1f}" width="80" height="{height * (high - low):.1f}" '
@@ -262,7 +261,7 @@ def _svg(parts: Iterable[str], width: float, height: float, label: str) -> str:
     """One line of HTML, since a blank line would end it. label: the drawing in words."""
     return (
         f'<div style="overflow-x:auto"><svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}" '
-        f'style="width:100%;min-width:{min(width, 560)}px;max-width:{1.15 * width:.0f}px;display:block;margin:auto">'
+        f'style="width:100%;min-width:{0.75 * width:.0f}px;max-width:{1.15 * width:.0f}px;display:block;margin:auto">'
         f"{''.join(parts)}</svg></div>"
     )
 
