@@ -63,7 +63,8 @@ with memory:
         height=380,
         title="What is left of a cell, before any training",
         caption="Solid: how far the last cell moves when an earlier one is nudged, through every path (median and range of "
-        "seeds). Dashed: the product of the forget gates alone. They agree only where f is close to 1.",
+        "seeds). Dashed: the product of the forget gates alone. "
+        "Among many units h feeds back through the gates, and the solid line lies higher.",
     )
 
 st.latex(cell.lstm_in_full(seen, stage))
@@ -209,5 +210,5 @@ page.play(run, config, figures)
 st.markdown(
     "**Try:** take *Watch it reset*, train, and walk through time with the slider across a mark: f closes and the sum starts "
     "again. · Set the bias to 1, a common advice, and train the latch: at 60 steps it is not enough. · Take *Gates washed "
-    "out*: with 16 units the work is shared, and no single gate can be read."
+    "out*: 16 units share the work, and the gate of any one of them closes only half."
 )
