@@ -40,31 +40,34 @@ arms = [name(order) for order in config.orders]
 chosen = name(config.tau)
 
 
-def window_picture():
-    """The error against the length of the window."""
-    signal = first["squared_error" if numbers else "perplexity"]
-    rules = {"knows nothing": facts["baseline"]} | ({"noise" if numbers else "": facts.get("floor", 0.0)})
+floors = {"noise": facts["floor"]} if facts.get("floor") else {}
+rules = {"knows nothing": facts["baseline"]} | floors
+
+left, right = st.columns(2)
+with left:
+    error = first["squared_error" if numbers else "perplexity"]
     page.show(
         charts.curve,
-        signal,
+        error,
         x="tau",
         colour="part",
         log=True,
         log_x=True,
-        across=(1, signal.ticks["tau"][-1]),
-        rules={name: value for name, value in rules.items() if value > 0},
+        across=(1, error.ticks["tau"][-1]),
+        rules=rules,
         title="How long should the window be?",
-        caption="Mean squared error one step ahead of the AR(τ) that fits the training part best: exact least squares, no "
-        "training. Lines: medians; bands: the seeds, each with its own noise. No prediction is better than the noise."
+        caption=(
+            "Mean squared error one step ahead of the AR(τ) that fits the training part best: exact least squares, no training. "
+            + (
+                "Lines: medians; bands: the seeds, each with its own noise. No prediction is better than the noise."
+                if floors
+                else "Your numbers are scaled: 1 is their variance while fitting."
+            )
+        )
         if numbers
         else "Perplexity of counting what followed each window (0.1 added to every count): exact, no network yet. A window "
         "that was never seen says nothing.",
     )
-
-
-left, right = st.columns(2)
-with left:
-    window_picture()
 with right:
     if numbers:
         page.show(
@@ -75,7 +78,7 @@ with right:
             log=True,
             log_x=True,
             across=(1, len(first["ahead"].ticks["ahead"])),
-            rules={"knows nothing": facts["baseline"]} | ({"noise": facts["floor"]} if facts["floor"] else {}),
+            rules=rules,
             title="How far ahead can it see?",
             caption="The same models, fed with their own predictions: error k steps ahead, over all starts with so many values "
             "after them. At *knows nothing* a forecast is worth no more than the mean.",
@@ -164,7 +167,7 @@ page.badge(facts["agreement"])
 
 st.subheader("Now train it", anchor=False)
 page.predict(
-    f"Three networks learn by gradient descent, with windows {', '.join(arms)}. Whose *training* loss gets lowest?",
+    "Three networks learn two tones by gradient descent, with windows of 4, 16 and 64 values. Whose *training* loss gets lowest?",
     ["The shortest window", "The longest window"],
     right="The longest window",
     because="It has the most weights, and learns the training part by heart, noise and all. On what was held out that does "
@@ -179,12 +182,10 @@ def figures(moment):
             moment,
             caption="Mean loss on fresh training batches. All arms predict the same targets; only the window differs. Below "
             "*best possible* a model repeats what it learned by heart."
-            if moment.facts["floor"]
+            if floors
             else "Mean loss on fresh training batches. All arms predict the same targets; only the window differs.",
         )
     with right:
-        rules = {"knows nothing": moment.facts["blind"]}
-        rules |= {"best possible": moment.facts["floor"]} if moment.facts["floor"] else {}
         page.show(
             charts.curve,
             moment[config.measure],
@@ -192,7 +193,7 @@ def figures(moment):
             colour="arm",
             log=True,
             across=(0, config.steps),
-            rules=rules,
+            rules={"knows nothing": moment.facts["blind"]} | floors,
             title="The same networks on what was held out",
             caption="Look for the lowest point of each line, not for its end: what rises after it is learned by heart.",
         )

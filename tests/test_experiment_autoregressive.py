@@ -47,7 +47,7 @@ def test_forecasts_of_the_sine_get_worse_the_further_they_look():
 
 
 def test_two_weights_are_all_there_is_to_an_ar2():
-    config = Config(data="AR(2)", tau=2, length=3000, **FRESH)
+    config = Config(data="AR(2)", tau=2, length=2000, **FRESH)
     first = before(config)
     assert first["coefficients"].values == pytest.approx([1.8, -0.9], abs=0.05)
     error = held_out(config)
@@ -116,7 +116,7 @@ def test_four_threads_that_train_at_once_see_equal_numbers():
     "config",
     [
         Config(length=200, tau=1, hidden=0, seeds=1, steps=50, rate=1e-4),
-        Config(length=3000, tau=256, hidden=128, seeds=8, steps=2000),
+        Config(length=2000, tau=256, hidden=128, seeds=8, steps=2000),
         Config(data=OWN, tau=90),
         Config(data=TEXT, tau=256, hidden=0, seeds=8),
         Config(data=OWN, tau=1, numbers="\n".join(str(n % 7) for n in range(50))),

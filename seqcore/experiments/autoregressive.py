@@ -93,7 +93,7 @@ def passage(raw: bytes) -> str:
 class Config(knobs.Repeated):
     data: str = knob("two tones", "Data", choices=(*SERIES, OWN, TEXT), group="Data")
     length: int = knob(
-        1000, "Numbers in the series", 200, 3000, step=50, group="Data", help="60 % of them are for training."
+        1000, "Numbers in the series", 200, 2000, step=50, group="Data", help="60 % of them are for training."
     )
     tau: int = knob(16, "Window τ", 1, 256, group="Network", help="How many of the last values a prediction sees.")
     hidden: int = knob(
