@@ -6,7 +6,7 @@ dh_t/dh_{t-1} = diag(φ′(a_t)) W, and a hundred factors below one leave nothin
 
 import streamlit as st
 
-from seqcore.experiments.gradients import Config, before, run
+from seqcore.experiments.gradients import Config, before, run, through_gates
 from view import charts, page
 
 PRESETS = {
@@ -112,11 +112,12 @@ with right:
 page.badge(facts["agreement"])
 
 st.subheader("The same road through gates", anchor=False)
+gates = page.still(through_gates, config.gates)
 left, right = st.columns(2)
 with left:
     page.show(
         charts.curve,
-        first["gated"],
+        gates["gated"],
         x="lag",
         colour="arm",
         log=True,
@@ -142,7 +143,7 @@ with right:
                 + (f" The formula above gives {theory:+.3f}." if theory is not None else "")
                 + (" It overshoots for an LSTM from bias 3 on." if name == "LSTM" else ""),
             )
-            for name, (measured, theory) in facts["gates"].items()
+            for name, (measured, theory) in gates.facts["slopes"].items()
         }
     )
     st.caption(

@@ -132,17 +132,23 @@ SYMBOLS: dict[str, Symbol] = {
     "aligned": Symbol("share", "Of symbols read mostly from the right place, and of weight on it.", "share"),
     "reordered": Symbol("largest change", "How far a word's vector moves when the words are read in another order."),
     "PE": Symbol("PE", "The vector that is added to the token at a place: sines and cosines of that place.", "signed"),
-    "stripes": Symbol("product, at most 1", "The dot product of two places, divided by the largest it could be.", "signed"),
+    "stripes": Symbol(
+        "product, at most 1", "The dot product of two places, divided by the largest it could be.", "signed"
+    ),
     "wavelength": Symbol("wavelength in places", "After how many places a pair of entries is where it was."),
     "rotation": Symbol("entry of R", "The matrix that turns the encoding of a place into that of another.", "signed"),
-    "longer": Symbol("share of right answers", "On rows longer than any trained on, at the places that are new.", "share"),
+    "longer": Symbol(
+        "share of right answers", "On rows longer than any trained on, at the places that are new.", "share"
+    ),
     "highway": Symbol("‖∂c_T/∂c_t‖", "How far the last cell moves when an earlier one is nudged, through every path."),
     "direct": Symbol("‖f ⊙ … ⊙ f‖", "What the forget gates alone let through from an earlier cell to the last."),
     "half": Symbol("half-life, steps", "Steps until half of a cell is left if nothing is written to it: ln ½ / ln f."),
     "half_theory": Symbol("half-life, steps", "The half-life of a forget gate that stands at σ(b)."),
     "story": Symbol("value", "What one unit reads, what its gates do, and what is in its cell.", "signed"),
     "gate": Symbol("gate", "How far a gate is open: 0 closed, 1 open.", "share"),
-    "offered": Symbol("candidate g", "What an LSTM offers its cell: the input gate decides how much is written.", "signed"),
+    "offered": Symbol(
+        "candidate g", "What an LSTM offers its cell: the input gate decides how much is written.", "signed"
+    ),
 }
 
 AXES: dict[str, str] = {

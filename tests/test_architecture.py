@@ -60,7 +60,15 @@ def test_every_import_follows_an_arrow(path):
 def test_a_page_holds_words_and_layout_only(path):
     source = path.read_text(encoding="utf-8")
     tree = ast.parse(source)
-    for forbidden in ("session_state", "query_params", "st.fragment", "st.rerun", "import torch", "import altair", "np."):
+    for forbidden in (
+        "session_state",
+        "query_params",
+        "st.fragment",
+        "st.rerun",
+        "import torch",
+        "import altair",
+        "np.",
+    ):
         assert forbidden not in source, f"{path.name} uses {forbidden}"
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     assert not [k for call in calls for k in call.keywords if k.arg == "key"], f"{path.name} passes key="

@@ -80,7 +80,7 @@ def test_the_specification_does_not_depend_on_values(case):
 def test_one_cell_and_one_point_are_charts_too():
     one = Signal("h", ("time", "unit"), [[0.5]])
     assert charts.heat(one, x="time", y="unit").to_dict()
-    assert charts.heat.rows(one, x="time", y="unit")["value"].tolist() == [0.5]
+    assert charts.heat.rows(one, x="time", y="unit", span=(-1, 1))["value"].tolist() == [0.5]
     assert charts.curve(Signal("loss", ("step",), [1.0]), x="step").to_dict()
 
 
@@ -116,7 +116,7 @@ def test_long_lines_are_thinned_and_keep_their_ends():
 def test_repeated_words_keep_their_own_places():
     words = ("the", "cat", "the")
     weights = Signal("h", ("query", "key"), np.eye(3), {"query": words, "key": words})
-    rows = charts.cell_rows(weights, x="key", y="query")
+    rows = charts.cell_rows(weights, x="key", y="query", span=(-1, 1))
     assert len(rows) == 9
     assert rows["x"].nunique() == 3
 
@@ -130,6 +130,12 @@ def test_maps_side_by_side_keep_their_cells_and_leave_a_column_between():
         [3, "a", 6.0],
         [4, "b", 7.0],
     ]
+
+
+def test_the_colours_of_a_signed_map_are_as_strong_on_either_side():
+    rows = charts.cell_rows(Signal("h", ("time", "unit"), [[-0.4, 0.9]]), x="unit", y="time")
+    assert rows[rows["cell"]]["value"].tolist() == [-0.4, 0.9]
+    assert rows[~rows["cell"]]["value"].tolist() == [-0.9, 0.9]
 
 
 def test_large_heat_maps_are_drawn_on_a_canvas():

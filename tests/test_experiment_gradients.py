@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqcore.experiments import last
-from seqcore.experiments.gradients import Config, run
+from seqcore.experiments.gradients import Config, run, through_gates
 
 RESCUE = Config(activation="relu", weights="identity", gain=1.05, length=50, steps=600, seeds=4, seed=400)
 
@@ -63,3 +63,22 @@ def test_both_corners_of_the_config_begin(end):
     corner = {name: knob.corners[end] for name, knob in Config.knobs().items()}
     moments = run(Config(**corner))
     assert next(moments).step == 0
+
+
+def test_gates_vanish_like_the_plain_network_until_their_bias_opens_them():
+    config = Config(hidden=64, seed=901)
+    shut, opened = through_gates(config.gates), through_gates(config.but(bias=3.0).gates)
+    slopes, after = shut.facts["slopes"], opened.facts["slopes"]
+    assert -0.23 <= slopes["LSTM"][0] <= -0.16
+    assert -0.23 <= slopes["GRU"][0] <= -0.16
+    assert slopes["LSTM"][0] == pytest.approx(slopes["LSTM"][1], abs=0.015)
+    assert -0.01 <= after["LSTM"][0] <= 0.03
+    assert -0.021 <= after["GRU"][0] <= -0.014
+    assert after["RNN"] == slopes["RNN"], "a cell without gates has no bias to turn"
+    assert shut["gated"].values.shape == (3, 100)
+    assert shut["gated"].pick(arm="LSTM").values[-1] < 1e-15 < 1e-2 < opened["gated"].pick(arm="LSTM").values[-1]
+
+
+def test_only_what_the_gates_picture_shows_makes_it_anew():
+    assert Config(gain=2.0, steps=50).gates == Config().gates
+    assert Config(bias=1.0).gates != Config().gates

@@ -7,7 +7,7 @@ import pytest
 import torch
 from parity import gap, noise
 
-from seqcore.experiments import gradients, last
+from seqcore.experiments import last
 from seqcore.experiments.race import GATES, Config, before, clock, run
 from seqcore.models.gru import GRU
 from seqcore.models.latent import Readout
@@ -121,17 +121,3 @@ def test_both_corners_of_the_config_begin(end):
     corner = Config(**{name: knob.corners[end] for name, knob in Config.knobs().items()})
     assert np.isfinite(before(corner)["far"].values).all()
     assert next(run(corner)).step == 0
-
-
-def test_on_the_gradients_page_gates_vanish_like_the_rnn_until_their_bias_opens_them():
-    config = gradients.Config(hidden=64, seeds=1, seed=901)
-    shut, opened = gradients.before(config), gradients.before(config.but(bias=3.0))
-    slopes, after = shut.facts["gates"], opened.facts["gates"]
-    assert -0.23 <= slopes["LSTM"][0] <= -0.16
-    assert -0.23 <= slopes["GRU"][0] <= -0.16
-    assert slopes["LSTM"][0] == pytest.approx(slopes["LSTM"][1], abs=0.015)
-    assert -0.01 <= after["LSTM"][0] <= 0.03
-    assert -0.021 <= after["GRU"][0] <= -0.014
-    assert after["RNN"] == slopes["RNN"], "a cell without gates has no bias to turn"
-    assert shut["gated"].values.shape == (3, 100)
-    assert shut["gated"].pick(arm="LSTM").values[-1] < 1e-15 < 1e-2 < opened["gated"].pick(arm="LSTM").values[-1]

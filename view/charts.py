@@ -240,10 +240,19 @@ def side_by_side(signal: Signal, x: str, y: str, beside: str) -> Signal:
 
 
 def cell_rows(
-    signal: Signal, *, x: str, y: str, across: Span | None = None, beside: str | None = None, **_
+    signal: Signal,
+    *,
+    x: str,
+    y: str,
+    span: Span | None = None,
+    across: Span | None = None,
+    beside: str | None = None,
+    **_,
 ) -> pd.DataFrame:
     """One row a cell: x, y, value. Cells that are no number are left out.
 
+    For a signed symbol without a fixed span two rows follow that are no cells, of the largest size with either sign: they
+    make the colour scale even, so that -0.4 is as strong as 0.4 whatever else there is.
     x and y are places 0, 1, 2 ..., since names may come twice; with `across`, x is the number itself and `end` the next.
     """
     if beside:
@@ -264,7 +273,12 @@ def cell_rows(
     if across:
         edges = np.append(columns, columns[-1] + (columns[-1] - columns[-2] if len(columns) > 1 else across[1] / 40))
         table["end"] = np.tile(edges[1:], len(lines))
-    return table[np.isfinite(table["value"])].reset_index(drop=True)
+    table = table[np.isfinite(table["value"])].assign(cell=True)
+    if symbol(signal.name).kind == "signed" and span is None and len(table):
+        largest = table["value"].abs().max()
+        ends = table.iloc[[0, 0]].assign(cell=False, value=[-largest, largest])
+        table = pd.concat([table, ends])
+    return table.reset_index(drop=True)
 
 
 @drawn_from(cell_rows, "x", "y", "beside")
@@ -300,7 +314,7 @@ def heat(
     colour = alt.Color(
         "value:Q",
         title=entry.title,
-        scale=alt.Scale(range=theme.SCALES[entry.kind], interpolate="rgb", **domain),
+        scale=alt.Scale(range=theme.SCALES[entry.kind], interpolate="rgb", clamp=True, **domain),
         legend=alt.Legend(orient="top", gradientLength=160, gradientThickness=8, titleLimit=300) if legend else None,
     )
     tooltip = [
@@ -319,15 +333,20 @@ def heat(
         scale = alt.Scale(domain=list(across), nice=False)
         axis = alt.Axis(grid=False, tickMinStep=1)
         base = base.encode(x=alt.X("x:Q", title=AXES.get(x, x), scale=scale, axis=axis), x2="end:Q")
-    layers = [base.mark_rect(clip=True).encode(color=colour)]
+    cell = alt.datum.cell
+    layers = [base.mark_rect(clip=True).encode(color=colour).transform_filter(cell)]
+    if "domainMid" in domain:
+        ends = base.mark_point(size=0, opacity=0).encode(color=colour, tooltip=alt.value(None))
+        layers.append(ends.transform_filter(~cell))
     if digits:
         opaque = "rgb(scale('color', datum.value)).opacity > 0.5"
         ink = alt.condition(opaque, alt.value(theme.INK_ON_COLOUR), alt.value(theme.INK))
-        layers.append(base.mark_text(fontSize=11).encode(text=alt.Text("value:Q", format=".2f"), color=ink))
+        written = base.mark_text(fontSize=11).encode(text=alt.Text("value:Q", format=".2f"), color=ink)
+        layers.append(written.transform_filter(cell))
     if frame is not None:
         line = alt.Chart(alt.Data(values=[{"y": frame}])).mark_rect(filled=False, stroke=theme.PURPLE, strokeWidth=2.5)
         layers.append(line.encode(y=vertical))
-    table = cell_rows(signal, x=x, y=y, across=across)
+    table = cell_rows(signal, x=x, y=y, span=span, across=across)
     chart = alt.layer(*layers, data=table).properties(height=height)
     cells = len(signal.ticks[y]) * (40 if across else len(signal.ticks[x]))
     return (

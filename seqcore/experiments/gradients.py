@@ -11,6 +11,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -60,6 +61,16 @@ WEIGHTS: dict[str, Callable[..., torch.Tensor]] = {
 }
 
 
+class Gates(NamedTuple):
+    """What the picture of the gates depends on, so that no other knob makes it anew."""
+
+    length: int
+    hidden: int
+    scale: float
+    bias: float
+    seed: int
+
+
 @dataclass(frozen=True)
 class Config(knobs.Repeated):
     length: int = knob(100, "Sequence length T", 2, 200, group="Network")
@@ -87,13 +98,16 @@ class Config(knobs.Repeated):
     clip: float = knob(1.0, "Clip the gradient norm at", 0.0, 10.0, step=0.1, group="Training", help="0 is off.")
     steps: int = knob(300, "Training steps", 50, 2000, step=50, group="Training")
 
+    @property
+    def gates(self) -> Gates:
+        """The knobs of the picture with gates."""
+        return Gates(self.length, self.hidden, self.scale, self.bias, self.seed)
+
 
 def before(config: Config) -> Run:
-    """The instant picture. Signals: gradient, theory, activations, split, singular, gated (arm, lag), all by lag.
+    """The instant picture. Signals: gradient, theory, activations, split, singular, all by lag.
 
-    gated are cells of the first seed with torch's default weights, no biases but the one of the gate that keeps, and
-    noise at every gate of every unit; fact gates holds their slopes and, where there is one, the linear theory's.
-    Other facts: slope and fit (decades a step, R²), the four rules of `probe.Theory`, horizon (lag or None), `dies` (the
+    facts: slope and fit (decades a step, R²), the four rules of `probe.Theory`, horizon (lag or None), `dies` (the
     lag from which the gradient is exactly zero, or None), agreement with torch where it has a twin.
     """
     settle()
@@ -139,9 +153,7 @@ def before(config: Config) -> Run:
             {"line": ("largest", "middle", "smallest"), "lag": drawn},
         ),
     ]
-    gated, gates = _through_gates(config)
     facts = {
-        "gates": gates,
         "slope": float(np.median([rate for rate, _ in fits])),
         "fit": float(np.median([fit for _, fit in fits])),
         **middle._asdict(),
@@ -149,7 +161,32 @@ def before(config: Config) -> Run:
         "dies": _dies(measured),
         "agreement": _agreement(model, x),
     }
-    return Run(config, 0, [*signals, gated], facts)
+    return Run(config, 0, signals, facts)
+
+
+def through_gates(gates: Gates) -> Run:
+    """The same road through the cells in CELLS, with torch's default weights, no biases but the one of the gate that
+    keeps, and noise at every gate of every unit.
+
+    Signal gated (arm, lag), the geometric mean over a batch; fact slopes: arm -> (measured, linear theory's or None).
+    """
+    settle()
+    curves, slopes = [], {}
+    for cell, sums in CELLS.values():
+        generator = torch.Generator().manual_seed(gates.seed)
+        H = gates.hidden
+        model = cell(sums * H, H, generator=generator).double()
+        with torch.no_grad():
+            model.W_x.copy_(torch.eye(sums * H))
+            model.b_x.zero_()
+            model.b_h.zero_()
+            # f of an LSTM and z of a GRU both come second; an RNN has nothing there
+            model.b_x[H : 2 * H] = gates.bias
+        noise = gates.scale * torch.randn(GATED, gates.length, sums * H, generator=generator, dtype=torch.float64)
+        norms = by_lag(model, noise, probe.last_state(generator))
+        curves.append(10.0 ** norms.log10().mean(0).numpy())
+        slopes[cell.__name__] = probe.slope(norms)[0], (None if cell is RNN else linear_slope(model))
+    return Run(gates, 0, [Signal("gated", ("arm", "lag"), curves, {"arm": tuple(CELLS)})], {"slopes": slopes})
 
 
 def run(config: Config) -> Iterator[Run]:
@@ -232,26 +269,6 @@ def _descend(config: Config, seed: int) -> tuple[RNN, torch.Tensor, probe.Descen
         model.b_x.zero_()
         model.b_h.zero_()
     return model, noise, probe.descend(model, noise, probe.last_state(generator))
-
-
-def _through_gates(config: Config) -> tuple[Signal, dict[str, tuple[float, float | None]]]:
-    """The gradient curve of every cell in CELLS, and arm -> (measured slope, theory's slope) in decades a step."""
-    curves, slopes = [], {}
-    for cell, sums in CELLS.values():
-        generator = torch.Generator().manual_seed(config.seed)
-        H = config.hidden
-        model = cell(sums * H, H, generator=generator).double()
-        with torch.no_grad():
-            model.W_x.copy_(torch.eye(sums * H))
-            model.b_x.zero_()
-            model.b_h.zero_()
-            # f of an LSTM and z of a GRU both come second; an RNN has nothing there
-            model.b_x[H : 2 * H] = config.bias
-        noise = config.scale * torch.randn(GATED, config.length, sums * H, generator=generator, dtype=torch.float64)
-        norms = by_lag(model, noise, probe.last_state(generator))
-        curves.append(10.0 ** norms.log10().mean(0).numpy())
-        slopes[cell.__name__] = probe.slope(norms)[0], (None if cell is RNN else linear_slope(model))
-    return Signal("gated", ("arm", "lag"), curves, {"arm": tuple(CELLS)}), slopes
 
 
 def _network(config: Config, task, seed: int) -> Readout:
