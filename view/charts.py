@@ -454,9 +454,10 @@ def describe(chart: Callable, rows: pd.DataFrame | None, *signals: Signal, **opt
     text = f"{'Bars' if chart is bars else 'Lines'} of {title} by {AXES.get(x) or x}."
     if rows is None:
         return text
-    main = rows if chart is bars else rows[~rows["kind"].str.startswith("seed")]
-    told = [
-        f"{name or title} goes from {line['value'].iloc[0]:.3g} to {line['value'].iloc[-1]:.3g}"
-        for name, line in main.groupby("colour", sort=False)
-    ]
+    main = rows if chart is bars else rows[rows["kind"].isin(("measured", "theory"))]
+    names, values = main["colour"].to_numpy(), main["value"].to_numpy()
+    told = []
+    for name in dict.fromkeys(names):
+        line = values[names == name]
+        told.append(f"{name or title} goes from {line[0]:.3g} to {line[-1]:.3g}")
     return f"{text} {'; '.join(told)}." if told else text
