@@ -114,13 +114,10 @@ page.predict(
 def figures(moment):
     left, right = st.columns(2)
     with left:
-        page.show(
-            charts.curve,
-            moment["loss"],
-            x="step",
-            colour="arm",
+        page.course(
+            moment,
+            "loss",
             span=(0, facts["uniform"]),
-            across=(0, config.steps),
             rules={
                 "knows nothing": moment.facts["baseline"],
                 **{f"{arm} at best": moment.facts[f"least {arm}"] for arm in (window, longer)},

@@ -179,13 +179,10 @@ def figures(moment):
         )
     left, right = st.columns(2)
     with left:
-        page.show(
-            charts.curve,
-            moment["norm"],
-            x="step",
-            colour="arm",
+        page.course(
+            moment,
+            "norm",
             log=True,
-            across=(0, config.steps),
             rules={f"clipped to {config.clip:g}": config.clip} if config.clip else {},
             title="Gradient norm before clipping",
             caption="The largest since the moment before, all weights together. What lies above the dotted line is scaled "

@@ -124,24 +124,18 @@ def figures(moment):
         )
     left, right = st.columns(2)
     with left:
-        page.show(
-            charts.curve,
-            moment["far"],
-            x="step",
-            colour="arm",
+        page.course(
+            moment,
+            "far",
             log=True,
-            across=(0, config.steps),
             title="What is left at the first step, while they learn",
             caption="The far end of the curve above, measured about 40 times. It rises before the loss falls, or with it.",
         )
     with right:
-        page.show(
-            charts.curve,
-            moment["norm"],
-            x="step",
-            colour="arm",
+        page.course(
+            moment,
+            "norm",
             log=True,
-            across=(0, config.steps),
             rules={f"clipped to {config.clip:g}": config.clip} if config.clip else {},
             title="Gradient norm before clipping",
             caption="All weights together, the largest since the moment before. Clipping scales what lies above the dotted line.",

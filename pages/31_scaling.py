@@ -164,13 +164,10 @@ def figures(moment):
     with left:
         page.losses(moment)
     with right:
-        page.show(
-            charts.curve,
-            moment["right"],
-            x="step",
-            colour="arm",
+        page.course(
+            moment,
+            "right",
             span=(0, 1),
-            across=(0, config.steps),
             title="Right answers",
             caption="The share of 64 questions that were never trained on. Line: median, band: range of the seeds.",
         )

@@ -126,13 +126,10 @@ def figures(moment):
     )
     left, right = st.columns(2)
     with left:
-        page.show(
-            charts.curve,
-            moment["loss"],
-            x="step",
-            colour="arm",
+        page.course(
+            moment,
+            "loss",
             span=(0, 1.1 * facts["baseline"]),
-            across=(0, config.steps),
             rules=losses,
             title="Loss",
             caption="Mean over fresh batches since the moment before; line: median, band: range of the seeds. "

@@ -151,13 +151,10 @@ def figures(moment):
     with left:
         page.losses(moment)
     with right:
-        page.show(
-            charts.curve,
-            moment["right"],
-            x="step",
-            colour="arm",
+        page.course(
+            moment,
+            "right",
             span=(0, 1.02),
-            across=(0, config.steps),
             rules={"best without positions": facts["ceiling"]},
             title="Right answers at the trained length",
             caption=f"On {config.length} tokens that were never trained on. The dotted line is exact: what any model could "

@@ -149,13 +149,10 @@ def figures(moment):
     with left:
         page.losses(moment)
     with right:
-        page.show(
-            charts.curve,
-            moment["right"],
-            x="step",
-            colour="arm",
+        page.course(
+            moment,
+            "right",
             span=(0, 1),
-            across=(0, config.steps),
             rules={"guessing": moment.facts["chance"]},
             title="Share of right answers",
             caption="On a fixed batch of new sequences. Every one of the tokens has to come out at its mirrored place.",

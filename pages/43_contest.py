@@ -106,13 +106,10 @@ def needle(moment):
             "same batches; the two LSTMs start from the same weights but for the bias.",
         )
     with right:
-        page.show(
-            charts.curve,
-            moment["right"],
-            x="step",
-            colour="arm",
+        page.course(
+            moment,
+            "right",
             span=(0, 1),
-            across=(0, config.steps),
             rules={"guessing": moment.facts["chance"]},
             title="Share of right answers",
             caption="On a fixed batch of new rows. Eight values, so guessing is right once in eight.",

@@ -16,6 +16,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync"]
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
+DRAWN = """() => [...document.querySelectorAll('[data-testid=stVegaLiteChart]')].every(
+    chart => chart.querySelector('svg.marks, canvas.marks'))"""
 # The frontend looks for its server under the address of a deep link first.
 EXPECTED = ("404 (Not Found)",)
 
@@ -78,16 +80,23 @@ class Reader:
 
     def settle(self) -> "Reader":
         """Wait until no script runs and the pictures stand."""
-        self.page.wait_for_selector(READY)
-        self.page.wait_for_timeout(500)
-        self.page.wait_for_selector(READY)
+        for _ in range(2):
+            self.page.wait_for_selector(READY)
+            self.page.wait_for_function(DRAWN)
+            self.page.wait_for_timeout(400)
         return self
 
     def button(self, name: str):
-        return self.page.get_by_role("button", name=name).first
+        """One of the buttons of the page's first experiment: "play", "step" or "reset"."""
+        return self.page.locator(f"[class*='st-key-seqcore'][class*='-{name}'] button").first
 
     def click(self, name: str) -> "Reader":
         self.button(name).click()
+        return self
+
+    def wait_for_label(self, label: str) -> "Reader":
+        """Until the play button says so: Train, Pause or Trained."""
+        self.page.locator("[class*='st-key-seqcore'][class*='-play'] button", has_text=label).first.wait_for()
         return self
 
     def step(self) -> int:

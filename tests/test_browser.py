@@ -56,15 +56,14 @@ def test_a_deep_link_to_a_cold_server_opens_that_page(browser):
 @pytest.mark.parametrize("path", CONCEPTS, ids=lambda path: path.stem)
 def test_a_page_trains_pauses_steps_and_resets(read, path):
     reader = read(address_of(path))
-    if reader.page.get_by_role("button", name="Train").count():
-        reader.click("Train")
-        first = reader.wait_for_step(1)
-        reader.click("Pause" if reader.button("Pause").count() else "Reset").settle()
-        reader.click("Reset").settle()
-        assert reader.button("Train").is_enabled()
-        reader.button("Step").click()
-        reader.settle()
-        assert 1 <= reader.wait_for_step(1) <= max(first, 1) * 100
+    reader.click("play").wait_for_label("Pause")
+    reader.wait_for_step(1)
+    reader.click("play").settle()
+    assert not reader.button("play").inner_text().startswith("❚❚")
+    reader.click("reset").settle()
+    assert reader.wait_for_step(0) == 0
+    reader.click("step").settle()
+    assert reader.wait_for_step(1) >= 1
     assert not reader.wide()
     reader.assert_well()
 
@@ -78,9 +77,7 @@ def test_a_page_fits_a_phone_in_the_dark(read, path):
 
 def test_training_can_be_played_paused_and_rewound_and_nothing_is_lost(read):
     reader = read("gradients?length=20&hidden=8&steps=100&seeds=1")
-    reader.click("Train")
-    reader.button("Trained").wait_for()
-    reader.settle()
+    reader.click("play").wait_for_label("Trained").settle()
     assert reader.step() == 100
     at_the_end = reader.pictures()
     slider = reader.page.locator(".stSlider:has-text('Rewind') input").first
@@ -96,11 +93,11 @@ def test_training_can_be_played_paused_and_rewound_and_nothing_is_lost(read):
 
 def test_a_knob_turned_during_training_starts_again_and_keeps_the_address(read):
     reader = read("gradients?length=60&steps=2000&seeds=2")
-    reader.click("Train")
+    reader.click("play")
     reader.wait_for_step(20)
     reader.turn("hidden", "ArrowRight")
     assert "hidden=33" in reader.page.url
-    assert reader.button("Train").is_enabled()
+    reader.wait_for_label("Train")
     assert reader.wait_for_step(0) == 0
     reader.assert_well()
 
@@ -114,8 +111,8 @@ def test_a_shared_address_gives_the_identical_picture(read):
 
 def test_live_charts_are_patched_and_never_rebuilt(read):
     reader = read("gradients?length=60&steps=2000&seeds=1")
-    reader.click("Train")
-    reader.wait_for_step(5)
+    reader.click("play")
+    reader.wait_for_step(30)
     marks = "[data-testid=stVegaLiteChart] svg.marks"
     reader.page.evaluate(f"() => document.querySelectorAll('{marks}').forEach(svg => (svg.kept = true))")
     reader.wait_for_step(reader.step() + 40)
@@ -155,8 +152,8 @@ def busy(server: Server, seconds: float = 1.0) -> float:
 @pytest.mark.parametrize("leave", ["page", "tab", "knob"])
 def test_whoever_leaves_stops_the_work_within_a_second(read, server, leave):
     reader = read("gradients?length=100&steps=2000&seeds=4")
-    reader.click("Train")
-    reader.wait_for_step(5)
+    reader.click("play")
+    reader.wait_for_step(15)
     assert busy(server) > 0.3, "it trains"
     if leave == "page":
         reader.page.goto(reader.url)

@@ -28,7 +28,7 @@ from view import address, charts, player, router
 C = TypeVar("C", bound=knobs.Config)
 
 BREATH = 0.02  # seconds between two ticks, in which the server sends what was drawn
-HEARTBEAT = 1.0  # seconds after which the browser asks for a tick that got lost
+HEARTBEAT = 0.5  # seconds after which the browser asks for a tick that got lost
 
 _moving: ContextVar[bool] = ContextVar("moving", default=False)  # is a run being played right now?
 _plays: ContextVar[int] = ContextVar("plays", default=0)  # how many runs the page has shown so far
@@ -210,17 +210,19 @@ def _specification(name: str, layout: tuple, options_text: str, _chart, _signals
     return specification
 
 
+def course(moment: Run, name: str, **options: Any) -> None:
+    """How a signal (arm, step), or (arm, seed, step), has gone so far, on an axis as long as the training."""
+    show(charts.curve, moment[name], x="step", colour="arm", across=(0, moment.config.steps), **options)
+
+
 def losses(moment: Run, caption: str = "") -> None:
     """The picture every experiment owes its reader: loss by step, an arm a line, between knowing nothing and the floor."""
     facts = moment.facts
     rules = {"knows nothing": facts["baseline"], "best possible": facts.get("floor", 0.0)}
-    show(
-        charts.curve,
-        moment["loss"],
-        x="step",
-        colour="arm",
+    course(
+        moment,
+        "loss",
         log=True,
-        across=(0, moment.config.steps),
         rules={name: loss for name, loss in rules.items() if loss > 0},
         title="Loss",
         caption=caption

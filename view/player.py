@@ -16,7 +16,7 @@ from seqcore.record import Run
 
 MOMENTS = 120  # kept of one run
 PLAYBACKS = 8  # kept of one session
-TICK = 0.13  # seconds of training between two pictures, shared among everybody who is watching
+TICK = 0.12  # seconds of training between two pictures, shared among everybody who is watching
 LEAST_TICK = 0.02
 
 
