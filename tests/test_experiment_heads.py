@@ -77,7 +77,7 @@ def test_the_parameters_do_not_depend_on_the_number_of_heads_and_the_layer_is_to
 
 @pytest.mark.slow
 def test_one_head_fails_where_two_name_both_neighbours():
-    """Of 23 starts tried with two heads, one is still at 0.4 after 400 steps: its heads look at the same place."""
+    """Of 20 starts tried with two heads, one is still at 0.4 after 400 steps: its heads look at the same place."""
     right = last(run(Config(steps=200)))["right"]
     assert (right.pick(arm="1 head").values[:, -1] <= 0.5).all(), right.values[..., -1]
     assert (right.pick(arm="2 heads").values[:, -1] >= 0.95).all(), right.values[..., -1]
