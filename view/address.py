@@ -32,7 +32,7 @@ def arrive(knobs: Mapping[str, Knob]) -> None:
     elif state.get("page") == page and all(name in state for name in knobs):
         state["complaints"], state["unknown"] = {}, []
     elif not first:
-        left = state.get(f"left {page}", {})
+        left = kept()
         state.update({name: left.get(name, knob.default) for name, knob in knobs.items()})
     state["page"] = page
 
@@ -81,5 +81,10 @@ def turn(knobs: Mapping[str, Knob], changes: Mapping[str, Value]) -> None:
 
 
 def remember(knobs: Mapping[str, Knob]) -> None:
-    """Keep what the reader has chosen, for a return to this page."""
+    """Keep what the reader has chosen, for a return to this page and for when a later choice does not work."""
     st.session_state[f"left {router.here()}"] = {name: chosen(knob) for name, knob in knobs.items()}
+
+
+def kept() -> dict[str, Value]:
+    """What was last remembered of this page: the knobs by name, none if nothing was."""
+    return st.session_state.get(f"left {router.here()}", {})

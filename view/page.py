@@ -73,8 +73,8 @@ def ask(config: type[C], presets: Mapping[str, Mapping[str, knobs.Value]] | None
     try:
         made = config(**values)
     except ValueError as wrong:
-        st.error(f"{wrong}. Nothing is lost: turn a knob back.", icon="🚧")
-        st.stop()
+        st.error(f"{wrong}. The page keeps to the last setting that works; nothing you wrote is lost.", icon="🚧")
+        return config(**address.kept())
     address.remember(turned)
     return made
 
