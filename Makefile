@@ -4,7 +4,7 @@ BIN := .venv/bin
 .PHONY: run test bench style clean
 
 run: .venv/run.stamp
-	$(BIN)/streamlit run dashboard.py
+	$(BIN)/streamlit run dashboard.py --server.address 127.0.0.1
 
 test: .venv/test.stamp style
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
