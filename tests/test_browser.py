@@ -153,8 +153,7 @@ def busy(server: Server, seconds: float = 1.0) -> float:
 def test_whoever_leaves_stops_the_work_within_a_second(read, server, leave):
     reader = read("gradients?length=100&steps=2000&seeds=4")
     reader.click("play")
-    reader.wait_for_step(15)
-    assert busy(server) > 0.3, "it trains"
+    reader.wait_for_step(reader.wait_for_step(5) + 5)  # it trains
     if leave == "page":
         reader.page.goto(reader.url)
     elif leave == "tab":
