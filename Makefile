@@ -1,20 +1,36 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test bench style clean
+.PHONY: run check test bench page style types browser clean
 
+# Open the dashboard.
 run: .venv/run.stamp
 	$(BIN)/streamlit run dashboard.py --server.address 127.0.0.1
 
-test: .venv/test.stamp style
+# Within a minute, for whoever edits: style, types, and the tests that neither train for long nor need a browser.
+check: style types
+	$(BIN)/python -m pytest -n 2 -m "not browser and not slow"
+
+# Everything. What is missing is installed, the browser too.
+test: style types browser
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench: .venv/test.stamp
 	$(BIN)/python -m bench
 
+# A new page, its experiment and its test: make page NAME=idea
+page: .venv/run.stamp
+	$(BIN)/python -m tools.new_page $(NAME)
+
 style: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: .venv/test.stamp
+	$(BIN)/mypy
+
+browser: .venv/test.stamp
+	$(BIN)/python -m tests.chromium
 
 clean:
 	rm -rf .venv

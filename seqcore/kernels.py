@@ -13,14 +13,16 @@ states has time + 1 rooms: room t belongs to h_t, room 0 to the state before the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # name -> (φ(a), φ'(a) written in terms of h = φ(a))
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     "tanh": (torch.tanh, lambda h: 1 - h * h),
     "relu": (torch.relu, lambda h: (h > 0).to(h)),
     "sigmoid": (torch.sigmoid, lambda h: h * (1 - h)),
@@ -37,7 +39,17 @@ class RNN(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, h, W_x, W_h, b_x, b_h, nudge, activation) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        h: Tensor,
+        W_x: Tensor,
+        W_h: Tensor,
+        b_x: Tensor,
+        b_h: Tensor,
+        nudge: Tensor | None,
+        activation: str,
+    ) -> Tensor:
         (B, T, _), H = x.shape, h.shape[1]
         x = x.transpose(0, 1).flatten(0, 1)
         states = h.new_empty(T + 1, B, H)
@@ -53,7 +65,7 @@ class RNN(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, dy):
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, states, W_x, W_h = ctx.saved_tensors
         B, T, H = dy.shape
         slope = ACTIVATIONS[ctx.activation][1](states)
@@ -81,7 +93,16 @@ class GRU(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, h, W_x, W_h, b_x, b_h, nudge) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        h: Tensor,
+        W_x: Tensor,
+        W_h: Tensor,
+        b_x: Tensor,
+        b_h: Tensor,
+        nudge: Tensor | None,
+    ) -> Tensor:
         (B, T, _), H = x.shape, h.shape[1]
         x = x.transpose(0, 1).flatten(0, 1)
         states = h.new_empty(T + 1, B, H)
@@ -104,7 +125,7 @@ class GRU(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, dy):
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, states, gates, n, W_x, W_h = ctx.saved_tensors
         B, T, H = dy.shape
         r, z, m = gates.chunk(3, dim=2)

@@ -11,6 +11,7 @@ are the V logits of the next symbol: the model of Bengio et al. (2003) without i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -122,7 +123,7 @@ class Autoregressive(nn.Module):
             raise ValueError("sample is for symbols; numbers are predicted with forecast")
         return self._run(x, steps, lambda y: draw(y, generator, temperature))
 
-    def _run(self, x: Tensor, steps: int, choose) -> Tensor:
+    def _run(self, x: Tensor, steps: int, choose: Callable[[Tensor], Tensor]) -> Tensor:
         if steps < 1:
             raise ValueError(f"steps = {steps} is less than 1")
         for _ in range(steps):

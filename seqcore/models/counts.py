@@ -85,7 +85,8 @@ class Counts:
         self.index = {symbol: v for v, symbol in enumerate(self.vocabulary)}
         if not self.index or len(self.index) < len(self.vocabulary):
             raise ValueError(f"vocabulary has {len(self.vocabulary)} symbols, {len(self.index)} of them different")
-        self._child: dict[tuple[int, object], int] = {}
+        # by node and symbol; nothing follows None, so that a walk may go on from what was never seen
+        self._child: dict[tuple[int | None, object], int] = {}
         # by node; the root, node 0, is the empty context
         self._seen, self._followed, self._depth = [0], [0], [0]
         for sequence in sequences:
@@ -120,14 +121,14 @@ class Counts:
 
     def walk(self, sequence: Iterable) -> Iterator[int | None]:
         """Before each symbol, the node of all symbols so far; None once nothing was seen to follow them."""
-        node = 0
+        node: int | None = 0
         for symbol in sequence:
             yield self._if_followed(node)
             node = self._child.get((node, symbol))
 
     def find(self, context: Iterable) -> int | None:
         """The node of a context that was followed by something at least once, else None."""
-        node = 0
+        node: int | None = 0
         for symbol in context:
             node = self._child.get((node, symbol))
         return self._if_followed(node)
@@ -140,7 +141,7 @@ class Counts:
         children = (self._child.get((node, symbol)) for symbol in self.vocabulary)
         return np.array([0 if child is None else self._seen[child] for child in children])
 
-    def pair(self, node: int, symbol) -> tuple[int, int]:
+    def pair(self, node: int, symbol: object) -> tuple[int, int]:
         """n(c, x) of one symbol, and n(c)."""
         child = self._child.get((node, symbol))
         return 0 if child is None else self._seen[child], self._followed[node]
@@ -209,7 +210,7 @@ class CountModel:
         self.counts.check(sequence)
         return np.array([self._one(node, symbol) for node, symbol in zip(self._contexts(sequence), sequence)])
 
-    def _one(self, node: int | None, symbol) -> float:
+    def _one(self, node: int | None, symbol: object) -> float:
         V = len(self.counts.vocabulary)
         if node is None:
             return 1 / V

@@ -15,8 +15,8 @@ are kept (the "KV cache"), so that each new token costs one step and not the who
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -99,11 +99,12 @@ class DecoderLayer(nn.Module):
 
     def forward(self, x: Tensor, memory: Tensor | None = None, seen: Tensor | None = None) -> Tensor:
         """memory: (batch, key, width); seen: (batch, query or 1, key) truths, True where it may be read."""
-        self._check(memory)
+        reader = self._reader(memory)
         mask = causal(x.shape[1]) if self.causal else None
         x = self.around_attention(x, lambda x: self.attention(x, mask=mask))
-        if memory is not None:
-            x = self.around_cross(x, lambda x: self.cross(x, memory, mask=seen))
+        if reader is not None:
+            around, attention = reader
+            x = around(x, lambda x: attention(x, memory, mask=seen))
         return self.around_feedforward(x, self.feedforward)
 
     def trace(
@@ -119,7 +120,7 @@ class DecoderLayer(nn.Module):
         past    steps of the time before x, from an earlier call: their keys and values are used again
         reread  weights (batch, head, query, key) on the memory -> the weights to read it with instead
         """
-        self._check(memory)
+        reader = self._reader(memory)
         if past is not None and not self.causal:
             raise ValueError("past = steps of an earlier call, but without causal = True later tokens change them")
         past_attention, past_cross = (past.attention, past.cross) if past else (None, None)
@@ -127,10 +128,10 @@ class DecoderLayer(nn.Module):
         read, attention = self.attention.trace(self.around_attention.before(x), mask=mask, past=past_attention)
         mixed = self.around_attention.join(x, read)
         informed, cross = mixed, None
-        if memory is not None:
-            query = self.around_cross.before(mixed)
-            read, cross = self.cross.trace(query, memory, mask=seen, past=past_cross, reread=reread)
-            informed = self.around_cross.join(mixed, read)
+        if reader is not None:
+            around, reading = reader
+            read, cross = reading.trace(around.before(mixed), memory, mask=seen, past=past_cross, reread=reread)
+            informed = around.join(mixed, read)
         y = self.around_feedforward(informed, self.feedforward)
         return y, DecoderSteps(x, attention, mixed, cross, informed, y)
 
@@ -139,17 +140,19 @@ class DecoderLayer(nn.Module):
 
         Raises ValueError for what torch does not have: no memory, no norm, rotary positions.
         """
-        if self.cross is None:
+        if self.cross is None or self.around_cross is None:
             raise ValueError("torch.nn.TransformerDecoderLayer always reads a memory: cross = False has no twin")
         arounds = {"norm1": self.around_attention, "norm2": self.around_cross, "norm3": self.around_feedforward}
         twin = nn.TransformerDecoderLayer(**like_layer(self.attention, self.feedforward, self.around_attention))
         twin.self_attn, twin.multihead_attn = self.attention.twin(), self.cross.twin()
         return share(twin.to(self.attention.W_o), **like_weights(self.feedforward, arounds))
 
-    def _check(self, memory: Tensor | None) -> None:
+    def _reader(self, memory: Tensor | None) -> tuple[Around, MultiHeadAttention] | None:
+        """The attention on the memory and what stands around it, or None; ValueError where the memory says otherwise."""
         if (memory is None) != (self.cross is None):
             have, need = ("no memory", True) if memory is None else ("a memory", False)
             raise ValueError(f"the decoder was given {have}, but made with cross = {need}")
+        return None if self.cross is None or self.around_cross is None else (self.around_cross, self.cross)
 
 
 def elapsed(past: DecoderSteps | None) -> int:
@@ -195,9 +198,10 @@ class Decoder(nn.Module):
         if layers < 1:
             raise ValueError(f"layers = {layers} is less than 1")
         self.heads, self.causal = heads, causal
-        self.layers = nn.ModuleList(
+        made = [
             DecoderLayer(width, heads, feedforward, norm, causal, cross, positions, generator) for _ in range(layers)
-        )
+        ]
+        self.layers = cast("Sequence[DecoderLayer]", nn.ModuleList(made))  # as in the encoder
         self.last = Around(width, norm).before
         self.W_y, self.b_y = affine(vocabulary, width, generator)
         # Drawn last, as in the encoder.
@@ -226,13 +230,13 @@ class Decoder(nn.Module):
 
         Raises ValueError for an edit outside the maps there are, or a past that later tokens would change.
         """
-        past = [None] * len(self.layers) if past is None else past
-        start = elapsed(past[0])
+        pasts: Sequence[DecoderSteps | None] = [None] * len(self.layers) if past is None else past
+        start = elapsed(pasts[0])
         rereads = {} if edit is None else {self._checked(edit, memory).layer: lambda weights: edit.put(weights, start)}
         seen = up_to(lengths, memory)
         y, trail = self.embedding(tokens, start), []
         for i, layer in enumerate(self.layers):
-            y, steps = layer.trace(y, memory, seen, past[i], rereads.get(i))
+            y, steps = layer.trace(y, memory, seen, pasts[i], rereads.get(i))
             trail.append(steps)
         return F.linear(self.last(y), self.W_y, self.b_y), trail
 

@@ -17,8 +17,8 @@ normalisation (Ba et al. 2016). No dropout: the data are drawn afresh, and what 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -153,7 +153,7 @@ def like_layer(attention: MultiHeadAttention, feedforward: FeedForward, around: 
 
 def like_weights(feedforward: FeedForward, arounds: dict[str, Around]) -> dict[str, Tensor]:
     """The weights of a layer but for its attention, by their names in a torch.nn twin."""
-    weights = {
+    weights: dict[str, Tensor] = {
         "linear1.weight": feedforward.W_1,
         "linear1.bias": feedforward.b_1,
         "linear2.weight": feedforward.W_2,
@@ -161,7 +161,7 @@ def like_weights(feedforward: FeedForward, arounds: dict[str, Around]) -> dict[s
     }
     for name, around in arounds.items():
         norm = around.before if isinstance(around.before, nn.LayerNorm) else around.after
-        weights |= {f"{name}.weight": norm.weight, f"{name}.bias": norm.bias}
+        weights |= {f"{name}.{key}": weight for key, weight in norm.named_parameters()}
     return weights
 
 
@@ -214,10 +214,12 @@ class Encoder(nn.Module):
         super().__init__()
         if layers < 0:
             raise ValueError(f"layers = {layers} is less than 0")
-        self.layers = nn.ModuleList(
-            EncoderLayer(width, heads, feedforward, norm, residual, positions, generator) for _ in range(layers)
-        )
+        made = [EncoderLayer(width, heads, feedforward, norm, residual, positions, generator) for _ in range(layers)]
+        # torch does not say of what class the members of a ModuleList are
+        self.layers = cast("Sequence[EncoderLayer]", nn.ModuleList(made))
         self.last = Around(width, norm).before
+        self.W_y: nn.Parameter | None
+        self.b_y: nn.Parameter | None
         self.W_y, self.b_y = affine(outputs, width, generator) if outputs else (None, None)
         # Drawn last: learned positions are more numbers, which must not change the weights above.
         self.embedding = Embedding(inputs, width, positions, limit, generator)

@@ -122,12 +122,16 @@ class MultiHeadAttention(nn.Module):
             )
         memory, content = self.W_k.shape[1], self.W_v.shape[1]
         twin = nn.MultiheadAttention(width, self.heads, kdim=memory, vdim=content, batch_first=True).to(self.W_o)
+        weights: dict[str, Tensor] = {
+            "in_proj_bias": torch.cat([self.b_q, self.b_k, self.b_v]),
+            "out_proj.weight": self.W_o,
+            "out_proj.bias": self.b_o,
+        }
         if memory == content == width:
-            weights = {"in_proj_weight": torch.cat([self.W_q, self.W_k, self.W_v])}
+            weights |= {"in_proj_weight": torch.cat([self.W_q, self.W_k, self.W_v])}
         else:
-            weights = {"q_proj_weight": self.W_q, "k_proj_weight": self.W_k, "v_proj_weight": self.W_v}
-        weights["in_proj_bias"] = torch.cat([self.b_q, self.b_k, self.b_v])
-        return share(twin, **weights, **{"out_proj.weight": self.W_o, "out_proj.bias": self.b_o})
+            weights |= {"q_proj_weight": self.W_q, "k_proj_weight": self.W_k, "v_proj_weight": self.W_v}
+        return share(twin, **weights)
 
     def _project(
         self, x: Tensor, memory: Tensor | None, content: Tensor | None, past: Steps | None = None

@@ -31,9 +31,10 @@ class Readout(nn.Module):
         super().__init__()
         if outputs < 1:
             raise ValueError(f"outputs = {outputs} is less than 1")
-        self.cell = cell
+        # Any: the cells differ in what they can be asked, and nn.Module promises nothing
+        self.cell: Any = cell
         # every cell's recurrent weights are (gates · hidden, hidden)
-        self.W_y, self.b_y = affine(cell.W_h.shape[1], outputs, generator)
+        self.W_y, self.b_y = affine(cell.get_parameter("W_h").shape[1], outputs, generator)
 
     def forward(
         self, x: Tensor, at: slice = slice(None), nudge: Tensor | None = None, lengths: Tensor | None = None
@@ -77,7 +78,7 @@ class Latent(Readout):
             raise ValueError(f"vocabulary = {vocabulary} is less than 1")
         if embedding < 0:
             raise ValueError(f"embedding = {embedding} is less than 0")
-        reads, width = cell.W_x.shape[1], embedding or vocabulary
+        reads, width = cell.get_parameter("W_x").shape[1], embedding or vocabulary
         if reads != width:
             raise ValueError(f"the cell reads {reads} features, but a symbol has {width}")
         E = embedding_table(vocabulary, embedding, generator) if embedding else None
@@ -100,7 +101,8 @@ class Latent(Readout):
             raise ValueError(f"steps = {steps} is less than 1")
         if not x.shape[1]:
             raise ValueError("time = 0 is less than 1: the first symbol has to be given")
-        drawn, state = [], {}
+        drawn: list[Tensor] = []
+        state: dict[str, Tensor] = {}
         for _ in range(steps):
             h, trail = self.cell.trace(self.features(x), **state)
             x = draw(F.linear(h[:, -1:], self.W_y, self.b_y), generator, temperature)

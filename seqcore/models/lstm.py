@@ -58,7 +58,7 @@ class LSTM(nn.Module):
         lengths  (batch,) of whole numbers: outputs after a row's length are zero, as are their gradients
         """
         state = [each.unsqueeze(0) for each in self._start(x, h, c)]
-        weights = [self.W_x, self.W_h, self.b_x, self.b_h]
+        weights: list[Tensor] = [self.W_x, self.W_h, self.b_x, self.b_h]
         y, _, _ = torch.lstm(x, state, weights, True, 1, 0.0, self.training, False, True)
         return y if lengths is None else y * until(lengths, y)
 

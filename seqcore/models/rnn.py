@@ -9,12 +9,14 @@ every weight has its twin. φ is tanh, relu, sigmoid or identity.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from seqcore import kernels
+
+Twin = TypeVar("Twin", bound=nn.Module)
 
 
 class State(NamedTuple):
@@ -88,7 +90,7 @@ def until(lengths: Tensor, y: Tensor) -> Tensor:
     return (torch.arange(y.shape[1]) < lengths[:, None]).unsqueeze(-1).to(y)
 
 
-def share(twin: nn.Module, **weights: Tensor) -> nn.Module:
+def share(twin: Twin, **weights: Tensor) -> Twin:
     """Copy weights into a twin's parameters by name."""
     with torch.no_grad():
         for name, weight in weights.items():

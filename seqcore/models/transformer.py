@@ -10,7 +10,7 @@ every position says the next token, all at once. When it writes, it is given its
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +68,7 @@ class Transformer(nn.Module):
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        both = dict(norm=norm, positions=positions, limit=limit, generator=generator)
+        both: dict[str, Any] = dict(norm=norm, positions=positions, limit=limit, generator=generator)
         self.encoder = Encoder(sources, width, heads, feedforward, encoder_layers, **both)
         self.decoder = Decoder(targets, width, heads, feedforward, decoder_layers, causal=causal, **both)
 
@@ -134,7 +134,8 @@ def extend(
     """
     _check(prompt, limit, temperature, generator)
     tokens, given, past = prompt, prompt, None
-    probabilities, weights = [], []
+    probabilities: list[Tensor] = []
+    weights: list[Tensor] = []
     ended = torch.zeros(len(prompt), 1, dtype=torch.bool)
     while len(probabilities) < limit and not ended.all():
         logits, trail = decoder.trace(given, memory, lengths, past, edit)
@@ -146,8 +147,9 @@ def extend(
         tokens = torch.cat([tokens, token], 1)
         given, past = (token, trail) if decoder.causal else (tokens, None)
         probabilities.append(p)
-        if memory is not None:
-            weights.append(torch.stack([steps.cross.weights[:, :, -1] for steps in trail], 1))
+        reading = [steps.cross.weights[:, :, -1] for steps in trail if steps.cross is not None]
+        if reading:
+            weights.append(torch.stack(reading, 1))
     return Written(
         tokens[:, prompt.shape[1] :],
         torch.stack(probabilities, 1),
