@@ -11,12 +11,16 @@ corner tests. A `Config` is a frozen dataclass of knobs: hashable, picklable, al
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Iterable
+import types
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 Value = bool | int | float | str
+R = TypeVar("R")
+C = TypeVar("C", bound="Config")
 
 TEXT_LIMIT = 10_000
 
@@ -36,10 +40,10 @@ class Knob:
     """
 
     name: str
-    default: Value
+    default: Any
     label: str
-    low: float | None = None
-    high: float | None = None
+    low: Any = None
+    high: Any = None
     step: float | None = None
     choices: tuple[Value, ...] = ()
     scale: str = "linear"
@@ -65,7 +69,7 @@ class Knob:
             "number": f"a number from {self.low} to {self.high}",
         }[self.kind]
 
-    def check(self, value) -> Value:
+    def check(self, value: Any) -> Value:
         """The value, as this knob's type. Raises ValueError naming the knob, the value and the limit."""
         if not self._legal(value):
             raise ValueError(f"{self.name} = {shorten(value)} is not {self.limits}")
@@ -73,7 +77,7 @@ class Knob:
             return self.choices[self.choices.index(value)]
         return type(self.default)(value)
 
-    def _legal(self, value) -> bool:
+    def _legal(self, value: Any) -> bool:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         match self.kind:
             case "choice":
@@ -96,7 +100,7 @@ class Knob:
         if self.kind == "text":
             value = text[: int(self.high)]
             return value, "" if value == text else f"{self.name} was cut to {self.high:,.0f} characters"
-        names = {self.write(choice): choice for choice in self.choices or (True, False)}
+        names: dict[str, Value] = {self.write(choice): choice for choice in self.choices or (True, False)}
         if self.kind in ("choice", "truth"):
             return (names[text], "") if text in names else self._instead(self.default, text)
         try:
@@ -105,7 +109,7 @@ class Knob:
             return self._instead(self.default, text)
         if math.isnan(number):
             return self._instead(self.default, text)
-        nearest = type(self.default)(min(max(number, self.low), self.high))
+        nearest: Any = type(self.default)(min(max(number, self.low), self.high))
         if self.scale == "log":
             nearest = min(self.grid, key=lambda value: abs(math.log(value / nearest)))
         return (nearest, "") if nearest == number else self._instead(nearest, text)
@@ -126,7 +130,8 @@ class Knob:
         """The extreme legal values, for tests."""
         if self.kind == "choice":
             return self.choices
-        return {"truth": (False, True), "text": ("", "a")}.get(self.kind, (self.low, self.high))
+        ends: dict[str, tuple[Value, ...]] = {"truth": (False, True), "text": ("", "a")}
+        return ends.get(self.kind, (self.low, self.high))
 
 
 def knob(
@@ -144,7 +149,7 @@ def knob(
     """A dataclass field that is a knob; the arguments are those of `Knob`, whose name is the field's."""
     if isinstance(default, str) and not choices and high is None:
         high = TEXT_LIMIT
-    options = dict(
+    options: dict[str, Any] = dict(
         label=label, low=low, high=high, step=step, choices=tuple(choices), scale=scale, group=group, help=help
     )
     Knob(name="?", default=default, **options).check(default)
@@ -158,7 +163,7 @@ class Config:
     Raises ValueError naming the knob, the value and the limit.
     """
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for each in self.knobs().values():
             object.__setattr__(self, each.name, each.check(getattr(self, each.name)))
         self.check()
@@ -167,13 +172,11 @@ class Config:
         """Raise ValueError where knobs do not fit each other. Most configs need no such rule."""
 
     @classmethod
-    def knobs(cls) -> dict[str, Knob]:
+    def knobs(cls) -> Mapping[str, Knob]:
         """name -> Knob, in the order they were written, a class's own before those it inherits or changes."""
-        inherited = {name for base in cls.__mro__[1:] for name in getattr(base, "__annotations__", ())}
-        fields = sorted(dataclasses.fields(cls), key=lambda f: f.name in inherited)
-        return {f.name: Knob(f.name, f.default, **f.metadata["knob"]) for f in fields}
+        return _knobs(cls)  # type: ignore[arg-type]
 
-    def but(self, **changes: Value) -> Config:
+    def but(self: C, **changes: Value) -> C:
         """The same config with some knobs turned."""
         return dataclasses.replace(self, **changes)
 
@@ -181,14 +184,53 @@ class Config:
         """The knobs that are not at their default, as they stand in an address."""
         return {k.name: k.write(v) for k in self.knobs().values() if (v := getattr(self, k.name)) != k.default}
 
+    def only(self: C, names: Iterable[str]) -> C:
+        """The same config with every knob but the named ones at its default.
 
-def shorten(value, limit: int = 40) -> str:
+        Whoever is given such a config cannot depend on the other knobs. Rules among knobs were checked when this config
+        was made, and are not checked again. Raises ValueError for a name it does not have.
+        """
+        knobs, kept = self.knobs(), set(names)
+        if unknown := kept - set(knobs):
+            raise ValueError(f"{sorted(unknown)} are no knobs of {type(self).__module__}; it has {', '.join(knobs)}")
+        made = object.__new__(type(self))
+        for name, each in knobs.items():
+            object.__setattr__(made, name, getattr(self, name) if name in kept else each.default)
+        return made
+
+
+@functools.cache
+def _knobs(config: type[Config]) -> Mapping[str, Knob]:
+    inherited = {name for base in config.__mro__[1:] for name in getattr(base, "__annotations__", ())}
+    fields = sorted(dataclasses.fields(config), key=lambda f: f.name in inherited)
+    return types.MappingProxyType({f.name: Knob(f.name, f.default, **f.metadata["knob"]) for f in fields})
+
+
+def uses(*names: str) -> Callable[[Callable[[Any], R]], Callable[[Any], R]]:
+    """Declare the knobs that a picture or a training depends on: `@uses("length", "hidden")`.
+
+    The function is then given a config in which every other knob has its default, so it cannot depend on them; its
+    result may be kept under the named knobs alone. The names stand in its attribute `uses`.
+    """
+
+    def declare(make: Callable[[Any], R]) -> Callable[[Any], R]:
+        @functools.wraps(make)
+        def reduced(config: Any) -> R:
+            return make(config.only(names))
+
+        reduced.uses = names  # type: ignore[attr-defined]
+        return reduced
+
+    return declare
+
+
+def shorten(value: object, limit: int = 40) -> str:
     """A value for a message: quoted if it is a text, and never longer than about `limit` characters."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…" + text[0] * (text[0] in "'\"")
 
 
-def _finite(value) -> bool:
+def _finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 

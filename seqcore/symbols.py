@@ -136,19 +136,50 @@ SYMBOLS: dict[str, Symbol] = {
         "product, at most 1", "The dot product of two places, divided by the largest it could be.", "signed"
     ),
     "wavelength": Symbol("wavelength in places", "After how many places a pair of entries is where it was."),
-    "rotation": Symbol("entry of R", "The matrix that turns the encoding of a place into that of another.", "signed"),
+    "rotation": Symbol("entry", "The matrix that turns the encoding of a place into that of another.", "signed"),
     "longer": Symbol(
         "share of right answers", "On rows longer than any trained on, at the places that are new.", "share"
     ),
-    "highway": Symbol("‖∂c_T/∂c_t‖", "How far the last cell moves when an earlier one is nudged, through every path."),
-    "direct": Symbol("‖f ⊙ … ⊙ f‖", "What the forget gates alone let through from an earlier cell to the last."),
+    "highway": Symbol(
+        "‖uᵀ ∂c_T/∂c_t‖",
+        "How far the last cell moves along u = 1/√H when an earlier one is nudged, through every path.",
+    ),
+    "direct": Symbol(
+        "‖u ⊙ f ⊙ … ⊙ f‖", "The same through the forget gates alone; every entry of the unit vector u is 1/√H."
+    ),
     "half": Symbol("half-life, steps", "Steps until half of a cell is left if nothing is written to it: ln ½ / ln f."),
     "half_theory": Symbol("half-life, steps", "The half-life of a forget gate that stands at σ(b)."),
     "story": Symbol("value", "What one unit reads, what its gates do, and what is in its cell.", "signed"),
-    "gate": Symbol("gate", "How far a gate is open: 0 closed, 1 open.", "share"),
-    "offered": Symbol(
-        "candidate g", "What an LSTM offers its cell: the input gate decides how much is written.", "signed"
+    "doubled": Symbol("‖dL/dh‖", "The same gradient curves at twice the gain."),
+    "split_doubled": Symbol("decades lost or won", "The same split at twice the gain.", "signed"),
+    "rule_error": Symbol("rule − measured", "Decades a step by which a rule for the slope is off.", "signed"),
+    "mismatch": Symbol(
+        "relative error",
+        "How far (L(w + ε) − L(w − ε)) / 2ε is from the derivative by backpropagation, as a share of it.",
     ),
+    "stride": Symbol("‖Δθ‖ a step", "How far all weights together move in one step of the optimiser."),
+    "divisor": Symbol("√v̂", "What Adam divides its step by: the root of a slow mean of squared gradients."),
+    "walk": Symbol("sum so far", "A score while its products q_i k_i are added up, one after the other.", "signed"),
+    "root": Symbol("±√i", "One standard deviation of the sum of i independent products of variance 1.", "signed"),
+    "softmax": Symbol(
+        "∂p / ∂s", "How far the weight of one key moves for each unit that the score of another is raised.", "signed"
+    ),
+    "by_start": Symbol("spread of q · k", "The standard deviation of the scores of an untrained model, not scaled."),
+    "by_start_theory": Symbol("spread of q · k", "The variance of the entries of q and k, times √d_k."),
+    "one_step": Symbol(
+        "change of a scaled score", "By the first step of training: the root mean square, over questions."
+    ),
+    "per_query": Symbol("‖dL/dq‖", "How much the loss of a question changes when its own query is nudged."),
+    "W_q": Symbol("W_q", "The matrix that makes a query of a token: one row for each entry of the query.", "signed"),
+    "milliseconds": Symbol("milliseconds", "Processor time of one training step, on this machine."),
+    "states": Symbol("h", "The hidden state after every step, all units of it.", "signed"),
+    "e": Symbol("e(x)", "The vector that stands for a character, learned like any weight.", "signed"),
+    "cell_weights": Symbol("weight", "W_x, b_x, W_h and b_h of one cell, side by side.", "signed"),
+    "forget": Symbol(
+        "forget gate f", "How much of a cell is kept at a step, the mean over steps of one kind.", "share"
+    ),
+    "inside": Symbol("value", "The gates, candidate, cell and state of some units, step by step.", "signed"),
+    "effect": Symbol("effect on the answer", "How far a unit's part in the answers varies from row to row."),
 }
 
 AXES: dict[str, str] = {
@@ -206,6 +237,19 @@ AXES: dict[str, str] = {
     "pair": "pair i of entries",
     "p": "place p",
     "s": "place s",
+    "exponent": "n, for ε = 10⁻ⁿ",
+    "added": "products added up",
+    "moving": "key whose weight moves",
+    "nudged": "key whose score is raised",
+    "start": "",
+    "optimiser": "",
+    "sorted": "queries by their gradient, %",
+    "feature": "entry of x",
+    "gate": "",
+    "ago": "T − t: steps before the last one",
+    "sublayer": "",
+    "k": "k: places to go on",
+    "answer": "",
 }
 
 

@@ -1,26 +1,21 @@
-"""The one training loop: arms side by side, on the same batches, seed by seed.
+"""One model on its way down, step by step.
 
-    g     = ∇ loss(model, batch)                        every arm gets the same batch
+    g     = ∇ loss(model, batch)
     g     = g · min(1, clip / |g|)                      where there is clipping (Pascanu et al. 2013)
     θ     = optimiser(θ, g)
 
-An arm is one way to do it (with clipping, without; scaled, unscaled ...); a seed is one repetition.
-The loop is a generator: whoever wants to watch asks for the next moment, and nothing runs in between.
+Several of them side by side, on the same batches, are trained by `seqcore.engine.train`.
 """
 
 from __future__ import annotations
 
 import math
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-
-from seqcore.record import Signal
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "Adam": lambda weights, rate: torch.optim.Adam(weights, rate, fused=True),
@@ -96,60 +91,7 @@ def trapezoid(steps: int, rise: int = 20, fall: float = 0.3) -> Callable[[int], 
     return lambda step: min(1.0, (step + 1) / rise, (steps - step) / (fall * steps))
 
 
-class Progress(NamedTuple):
-    """What the loop knows at one moment.
-
-    step   optimiser steps done
-    loss   Signal (arm, seed, step): the mean loss over the batches since the moment before; at step 0, of the first
-    norm   Signal (arm, seed, step): the largest gradient norm, before clipping, since the moment before
-    """
-
-    step: int
-    loss: Signal
-    norm: Signal
-
-
-def race(
-    arms: Mapping[str, Sequence[Trainer]],
-    draw: Callable[[torch.Generator], Any],
-    *,
-    steps: int,
-    every: int,
-    seeds: Sequence[int],
-) -> Iterator[Progress]:
-    """Train all arms in lock-step; a `Progress` before the first step and after every `every` steps.
-
-    arms   name -> one trainer a seed
-    draw   makes a batch from a generator; there is one generator a seed, and all arms share its batches
-    seeds  of those generators
-
-    Ends after `steps`, or when every trainer has diverged.
-    """
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    settle()
-    first = [draw(torch.Generator().manual_seed(seed)) for seed in seeds]
-    untrained = np.array([[each.measure(batch) for each, batch in zip(row, first)] for row in arms.values()])
-    losses, norms, moments = untrained[..., :1], untrained[..., 1:], [0]
-    yield _progress(arms, seeds, losses, norms, moments)
-    for start in range(0, steps, every):
-        window = range(start, min(start + every, steps))
-        # Between two moments another thread may have taken over, and this setting belongs to the thread.
-        settle()
-        seen = np.array(
-            [
-                [[trainers[i].step(batch) for trainers in arms.values()] for batch in (draw(generator) for _ in window)]
-                for i, generator in enumerate(generators)
-            ]
-        )  # (seed, step, arm, loss and norm)
-        losses = np.append(losses, _quiet(np.nanmean, seen[..., 0]), axis=2)
-        norms = np.append(norms, _quiet(np.nanmax, seen[..., 1]), axis=2)
-        moments.append(window[-1] + 1)
-        yield _progress(arms, seeds, losses, norms, moments)
-        if all(trainer.diverged is not None for trainers in arms.values() for trainer in trainers):
-            return
-
-
-def settle() -> None:
+def configure_thread() -> None:
     """Ready this thread for small models: one torch thread, and subnormal numbers count as zero.
 
     Without the second, a vanishing gradient makes the processor up to nine times slower.
@@ -157,15 +99,6 @@ def settle() -> None:
     if torch.get_num_threads() != 1:
         torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-
-
-def pace(steps: int, load: float, moments: int = 60) -> int:
-    """Steps between two moments: about `moments` of them in all, but never more work at once than a picture may wait.
-
-    load  the work of one step in units of about 20 microseconds: for a recurrent network its time steps, over all
-          arms and seeds
-    """
-    return max(1, min(steps // moments, int(3000 // max(load, 1))))
 
 
 def events(arms: Mapping[str, Sequence[Trainer]]) -> str:
@@ -176,18 +109,3 @@ def events(arms: Mapping[str, Sequence[Trainer]]) -> str:
         if gone:
             told.append(f"{name}: diverged at step {min(gone)} ({len(gone)} of {len(trainers)} seeds)")
     return "; ".join(told)
-
-
-def _progress(arms, seeds, losses, norms, moments) -> Progress:
-    ticks = {"arm": tuple(arms), "seed": tuple(seeds), "step": tuple(moments)}
-    axes = ("arm", "seed", "step")
-    return Progress(
-        moments[-1] if moments else 0, Signal("loss", axes, losses, ticks), Signal("norm", axes, norms, ticks)
-    )
-
-
-def _quiet(reduce: Callable, values: np.ndarray) -> np.ndarray:
-    """(seed, step, arm) -> (arm, seed, 1), over the steps; all-NaN windows stay NaN, which is what they mean."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return reduce(values, axis=1).T[:, :, None]

@@ -6,10 +6,12 @@ import pytest
 import torch
 from parity import gap, noise
 
+from seqcore.models.attention import SCALES
 from seqcore.probes.attention import (
-    SCALES,
     alignment,
+    draw,
     entropy,
+    jacobian,
     jacobian_norm,
     largest,
     query_gradient,
@@ -41,8 +43,7 @@ def test_the_largest_weight_is_the_largest():
 @pytest.mark.parametrize("sharp", [0.1, 1, 10, 40])
 def test_the_jacobian_norm_is_that_of_the_built_matrix(sharp):
     p = (sharp * noise(3, 5, 7).detach()).softmax(-1)
-    J = torch.diag_embed(p) - p[..., :, None] * p[..., None, :]
-    assert gap(jacobian_norm(p), torch.linalg.matrix_norm(J)) <= 1e-7
+    assert gap(jacobian_norm(p), torch.linalg.matrix_norm(jacobian(p))) <= 1e-7
 
 
 def test_the_jacobian_norm_is_zero_for_one_key_and_largest_between_two():
@@ -57,6 +58,7 @@ def test_the_jacobian_norm_is_zero_for_one_key_and_largest_between_two():
 def test_the_built_matrix_is_the_derivative_of_softmax():
     s = noise(6)
     J = torch.autograd.functional.jacobian(lambda s: s.softmax(-1), s)
+    assert gap(jacobian(s.softmax(-1)), J) <= 1e-12
     assert jacobian_norm(s.softmax(-1)).item() == pytest.approx(torch.linalg.matrix_norm(J).item())
 
 
@@ -77,7 +79,7 @@ def test_scores_spread_like_the_root_of_the_features(d_k):
 
 
 def test_without_a_scale_the_gradient_of_wide_queries_is_gone():
-    none, sqrt, divided = (sharpness(1024, scaling, rows=300) for scaling in ("none", "sqrt", "d_k"))
+    none, sqrt, divided = (sharpness(1024, scaling, rows=300) for scaling in ("none", "sqrt", "linear"))
     assert none.jacobian.median() <= 0.01
     assert sqrt.jacobian.median() >= 0.25
     assert none.gradient.median() < sqrt.gradient.median() / 100
@@ -115,6 +117,13 @@ def test_a_sample_has_one_row_a_query_and_repeats_with_its_seed():
     assert [tuple(each.shape) for each in measured] == [(6, 4), (6, 4), (6,), (6,), (6,), (6,)]
     again = sample(3, 1.0, torch.Generator().manual_seed(5), keys=4, rows=6)
     assert all(torch.equal(a, b) for a, b in zip(measured, again, strict=True))
+
+
+def test_the_scores_of_a_draw_are_dot_products_and_those_of_a_sample_the_same_ones():
+    drawn = draw(3, torch.Generator().manual_seed(5), keys=4, rows=6)
+    assert (drawn.q.shape, drawn.K.shape) == ((6, 1, 3), (6, 4, 3))
+    assert gap(drawn.scores, torch.einsum("rod,rkd->rk", drawn.q, drawn.K)) <= 1e-6
+    assert torch.equal(drawn.scores * 0.5, sample(3, 0.5, torch.Generator().manual_seed(5), keys=4, rows=6).scores)
 
 
 def test_a_sample_of_wrong_size_is_refused():

@@ -1,19 +1,17 @@
 """The attention page: five true matrices, their arithmetic in digits, and a head that learns where to look."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from seqcore.experiments import last
-from seqcore.experiments.attention import Config, arithmetic, before, run
-from seqcore.symbols import AXES, SYMBOLS
+from seqcore.experiments.attention import Config, arithmetic, five_steps, run
 
 
 @pytest.fixture(scope="module")
 def first():
-    return before(Config())
+    return five_steps(Config())
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +28,7 @@ def test_the_five_steps_follow_from_each_other(first):
     q, k, v, scores, scaled, weights, z = (
         first[name].values for name in ("q", "k", "v", "scores", "scaled", "weights", "z")
     )
+    assert q == pytest.approx(first["x"].values @ first["W_q"].values.T, abs=1e-6)
     assert scores == pytest.approx(q @ k.T, abs=1e-6)
     assert scaled == pytest.approx(scores / 2, abs=1e-6), "√d_k = √4"
     assert weights == pytest.approx(softmax(scaled), abs=1e-6)
@@ -40,29 +39,34 @@ def test_the_five_steps_follow_from_each_other(first):
 def test_a_word_that_comes_twice_reads_the_same_at_both_places_unless_there_is_a_mask(first):
     assert np.array_equal(first["weights"].values[0], first["weights"].values[3])
     assert np.array_equal(first["z"].values[0], first["z"].values[3])
-    masked = before(Config(masked=True))
+    assert first.facts["twice"] == ("1 the", "4 the")
+    assert first.facts["apart"] == 0
+    assert five_steps(Config(text="one two")).facts["twice"] is None
+    masked = five_steps(Config(masked=True))
     assert not np.allclose(masked["z"].values[0], masked["z"].values[3])
 
 
 def test_under_the_mask_nobody_reads_what_comes_later_and_rows_still_sum_to_1():
-    weights = before(Config(masked=True))["weights"].values
+    weights = five_steps(Config(masked=True))["weights"].values
     assert np.array_equal(np.isnan(weights), np.triu(np.ones((5, 5), dtype=bool), 1))
     assert np.nansum(weights, axis=1) == pytest.approx(1, abs=1e-6)
     assert weights[0, 0] == 1
 
 
 def test_one_word_repeated_gets_equal_weights():
-    assert before(Config(text="tick tick tick tick"))["weights"].values == pytest.approx(0.25)
+    assert five_steps(Config(text="tick tick tick tick"))["weights"].values == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_digits_are_those_of_the_matrices(masked):
-    picture = before(Config(masked=masked, d_k=6, d_v=3))
+    picture = five_steps(Config(masked=masked, d_k=6, d_v=3))
     told = arithmetic(picture, query=2, key=1, entry=2)
+    assert told.query.total == picture["q"].values[2, 0]
     assert told.score.total == picture["scores"].values[2, 1]
     assert told.weight.total == picture["weights"].values[2, 1]
     assert told.read.total == picture["z"].values[2, 2]
     seen = 3 if masked else 5
+    assert told.query.terms.count(")(") == 8, "one product for each entry of x"
     assert told.score.terms.count(")(") == 6, "one product an entry"
     assert told.weight.terms.count("e^") == 1 + seen
     assert told.read.terms.count(")(") == seen
@@ -73,7 +77,7 @@ def test_the_digits_are_those_of_the_matrices(masked):
 
 def test_there_is_no_arithmetic_for_what_the_mask_hides():
     with pytest.raises(ValueError, match="query 0 may not see key 1"):
-        arithmetic(before(Config(masked=True)), query=0, key=1, entry=0)
+        arithmetic(five_steps(Config(masked=True)), query=0, key=1, entry=0)
 
 
 @pytest.mark.parametrize("text", ["", "alone", "one two three four five six seven eight nine ten eleven twelve more"])
@@ -83,20 +87,27 @@ def test_a_sentence_of_too_few_or_too_many_words_is_refused_with_the_limits(text
 
 
 def test_long_words_are_cut_at_the_axes_and_tokens_stay_different():
-    picture = before(Config(text="Donaudampfschiff und Donaudampfschiff"))
+    picture = five_steps(Config(text="Donaudampfschiff und Donaudampfschiff"))
     assert picture["weights"].ticks["key"] == ("donaudam…", "und", "donaudam…")
     assert picture.facts["tokens"] == ("1 donaudam…", "2 und", "3 donaudam…")
 
 
 def test_where_values_are_narrower_than_queries_there_is_nothing_to_draw():
-    entries = before(Config(d_k=4, d_v=2))["qkv"]
-    assert np.isnan(entries.pick(matrix="v").values[:, 2:]).all()
-    assert np.isfinite(entries.pick(matrix="q").values).all()
+    entries = five_steps(Config(d_k=4, d_v=2))["qkv"]
+    assert np.isnan(entries.sel(matrix="v").values[:, 2:]).all()
+    assert np.isfinite(entries.sel(matrix="q").values).all()
+
+
+def test_a_seed_has_its_own_keys_and_learns_the_same_whoever_is_trained_beside_it():
+    both = last(run(Config(steps=50, seeds=2)))["loss"]
+    alone = last(run(Config(steps=50, seeds=1, seed=1)))["loss"]
+    assert np.array_equal(both.sel(seed=1).values, alone.sel(seed=1).values)
+    assert not np.array_equal(both.sel(seed=0).values, both.sel(seed=1).values)
 
 
 @pytest.mark.slow
 def test_a_head_that_attends_learns_to_look_up_and_equal_weights_do_not(trained):
-    loss = {arm: trained["loss"].pick(arm=arm).values[:, -5:].mean(1) for arm in ("attention", "equal weights")}
+    loss = {arm: trained["loss"].sel(arm=arm).values[:, -5:].mean(1) for arm in ("attention", "equal weights")}
     assert (loss["attention"] <= 0.02).all(), loss
     assert (loss["equal weights"] >= 1.2).all(), loss
     assert trained.facts["baseline"] == pytest.approx(math.log(6))
@@ -104,38 +115,19 @@ def test_a_head_that_attends_learns_to_look_up_and_equal_weights_do_not(trained)
 
 @pytest.mark.slow
 def test_after_training_every_query_has_one_bright_cell_and_reads_its_value(trained):
-    weights = trained["weights"].pick(arm="attention").values
+    weights = trained["weights"].sel(arm="attention").values
     assert np.diag(weights).min() >= 0.8
-    assert trained["weights"].pick(arm="equal weights").values == pytest.approx(1 / 6)
+    assert trained.facts["right"] == pytest.approx(np.diag(weights).mean())
+    assert trained.facts["column"] < 0.2
+    assert trained["weights"].sel(arm="equal weights").values == pytest.approx(1 / 6)
     v, z = trained["mixed"].values
     assert np.abs(v - z).max() <= 0.2 * np.abs(v).max()
 
 
 @pytest.mark.slow
 def test_one_number_a_key_is_too_few_to_tell_six_letters_apart():
-    loss = last(run(Config(d_k=1)))["loss"].pick(arm="attention").values[:, -5:]
+    loss = last(run(Config(d_k=1)))["loss"].sel(arm="attention").values[:, -5:]
     assert loss.mean() >= 0.6
-
-
-def test_four_threads_that_train_at_once_see_equal_numbers():
-    config = Config(steps=50, seeds=2)
-    with ThreadPoolExecutor(4) as threads:
-        runs = list(threads.map(lambda _: list(run(config)), range(4)))
-    assert all(moments == runs[0] for moments in runs[1:])
-    assert runs[0] != list(run(config.but(seed=1)))
-    assert [runs[0][0].step, runs[0][-1].step] == [0, 50]
-    assert before(config) == before(config)
-
-
-@pytest.mark.parametrize("end", [0, -1])
-def test_both_corners_can_be_drawn_and_everything_drawn_is_in_the_glossary(end):
-    corner = {name: knob.corners[end] for name, knob in Config.knobs().items() if name != "text"}
-    config = Config(**corner, text=("a b", "a b c d e f g h i j k l")[end])
-    for moment in (before(config), next(run(config))):
-        for name, signal in moment.signals.items():
-            assert name in SYMBOLS
-            assert set(signal.axes) <= set(AXES)
-            assert np.isfinite(signal.values).any(), name
 
 
 def test_the_favourite_key_is_the_one_with_the_largest_weight(first):
@@ -144,4 +136,4 @@ def test_the_favourite_key_is_the_one_with_the_largest_weight(first):
     assert first.facts["largest"] == pytest.approx(weights.max(1))
     entropy = -(weights * np.log(weights)).sum(1)
     assert first.facts["effective"] == pytest.approx(np.exp(entropy), rel=1e-5)
-    assert before(Config(masked=True)).facts["effective"][0] == pytest.approx(1), "the first word sees only itself"
+    assert five_steps(Config(masked=True)).facts["effective"][0] == pytest.approx(1), "the first word sees only itself"

@@ -1,15 +1,13 @@
 """The Markov page: the order that predicts a known source, what more data mend, and the chain of a text."""
 
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
 from seqcore.experiments import last
-from seqcore.experiments.markov import Config, before, fit, run
-from seqcore.symbols import SYMBOLS
+from seqcore.experiments.markov import Config, factors, orders, own_text, run, table, walk
 from seqcore.tasks.markov import MarkovSource
 
 SMALL = Config(text="the cat sat on the mat. " * 4, learned=50, steps=500, seeds=2)
@@ -22,7 +20,17 @@ def middle(signal):
 
 @pytest.fixture(scope="module")
 def first():
-    return before(Config())
+    return orders(Config())
+
+
+@pytest.fixture(scope="module")
+def text():
+    return table(Config())
+
+
+@pytest.fixture(scope="module")
+def walked():
+    return walk(Config())
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +41,7 @@ def final():
 @pytest.mark.parametrize(("order", "learned"), [(1, 500), (2, 500), (3, 2000)])
 @pytest.mark.parametrize("seed", [0, 100])
 def test_the_true_order_predicts_new_symbols_best(order, learned, seed):
-    moment = before(Config(order=order, learned=learned, seed=seed))
+    moment = orders(Config(order=order, learned=learned, seed=seed))
     loss, floor, baseline = middle(moment["orders"])[1], moment.facts["floor"], moment.facts["baseline"]
     assert moment.facts["best_order"] == order
     # near the floor there, and most of the way back up at order 8
@@ -50,7 +58,7 @@ def test_on_symbols_it_has_counted_every_further_symbol_of_context_seems_to_help
 
 def test_no_loss_on_new_symbols_is_below_the_floor(first, final):
     for loss, floor in [
-        (first["orders"].pick(line="new symbols").values, first.facts["floor"]),
+        (first["orders"].sel(line="new symbols").values, first.facts["floor"]),
         (final["orders"].values, final.facts["floor"]),
     ]:
         assert loss.min() >= floor
@@ -72,80 +80,76 @@ def test_data_mend_too_long_contexts_and_never_too_short_ones(final):
 
 
 def test_of_pure_noise_nothing_can_be_learned():
-    moment = before(Config(sharpness=0.0))
+    moment = orders(Config(sharpness=0.0))
     assert moment.facts["floor"] == pytest.approx(moment.facts["baseline"]) == pytest.approx(np.log(4))
     assert middle(moment["orders"])[1].min() >= np.log(4) - 1e-9
 
 
 def test_backing_off_makes_high_orders_less_harmful(first):
-    shorter = before(Config(unseen="shorter"))
+    shorter = orders(Config(unseen="shorter"))
     assert middle(shorter["orders"])[1, 8] < middle(first["orders"])[1, 8]
 
 
-def test_the_text_is_forgotten_at_the_pace_of_the_second_eigenvalue(first):
-    forgetting = first["forgetting"].values
-    assert first.facts["closed"] == 1
-    assert not first.facts["periodic"]
-    assert forgetting[12:] / forgetting[11:-1] == pytest.approx(first.facts["pace"], rel=0.15)
-    assert first["settling"].values[:, :, -1] == pytest.approx(
-        np.broadcast_to(first["stays"].values, first["settling"].values.shape[:2]), abs=1e-4
+def test_a_text_is_the_product_of_the_table_entries_it_walks_through(text):
+    taken, P, stays = factors(Config()), text["P"], text["stays"]
+    letters = taken["next"].ticks["time"]
+    entries = [P.sel(this=this, next=following).values.item() for this, following in pairwise(letters)]
+    assert taken["next"].values == pytest.approx([stays.sel(to=letters[0]).values.item(), *entries])
+    assert (
+        taken["sofar"].values[-1]
+        == pytest.approx(taken.facts["product"])
+        == pytest.approx(np.exp(taken.facts["log_sum"]))
     )
-    assert first["P"].values.sum(axis=1) == pytest.approx(1)
-    assert first.facts["rate"] < first.facts["unigram"]
+    assert Config().text.startswith(taken.facts["sentence"])
+
+
+def test_the_text_is_forgotten_at_the_pace_of_the_second_eigenvalue(text):
+    forgetting = text["forgetting"].values
+    assert text.facts["closed"] == 1
+    assert not text.facts["periodic"]
+    assert forgetting[12:] / forgetting[11:-1] == pytest.approx(text.facts["pace"], rel=0.15)
+    assert text["settling"].values[:, :, -1] == pytest.approx(
+        np.broadcast_to(text["stays"].values, text["settling"].values.shape[:2]), abs=1e-4
+    )
+    assert text["P"].values.sum(axis=1) == pytest.approx(1)
+    assert text.facts["rate"] < text.facts["unigram"]
 
 
 def test_a_text_that_swings_never_settles():
-    moment = before(Config(text="ab" * 40))
+    config = Config(text="ab" * 40)
+    moment = table(config)
     assert moment.facts["periodic"]
     assert moment["forgetting"].values == pytest.approx(0.5)
     assert moment.facts["rate"] == pytest.approx(0)
-    assert moment.facts["walk"] in ("ab" * 50, "ba" * 50)
+    assert walk(config).facts["walk"] in ("ab" * 50, "ba" * 50)
 
 
-def test_every_step_of_the_walk_is_drawn_from_the_row_of_the_letter_before(first):
-    walk, P = first.facts["walk"], first["P"]
-    assert len(walk) == len(first["taken"].ticks["time"]) + 1
+def test_every_step_of_the_walk_is_drawn_from_the_row_of_the_letter_before(walked, text):
+    steps, P = walked.facts["walk"], text["P"]
+    assert len(steps) == len(walked["taken"].ticks["time"]) + 1
     for t in (0, 40, 98):
-        assert np.array_equal(first["taken"].at(time=t).values, P.pick(this=walk[t]).values)
-        assert P.pick(this=walk[t], next=walk[t + 1]).values > 0
+        assert np.array_equal(walked["taken"].isel(time=t).values, P.sel(this=steps[t]).values)
+        assert P.sel(this=steps[t], next=steps[t + 1]).values > 0
 
 
-def test_order_8_copies_the_text_and_order_0_does_not(first):
-    copied = [first.facts[f"order {order}"][10:30] in Config().text for order in (0, 1, 8)]
+def test_order_8_copies_the_text_and_order_0_does_not(walked):
+    copied = [walked.facts[f"order {order}"][10:30] in Config().text for order in (0, 1, 8)]
     assert copied == [False, False, True]
 
 
 def test_only_the_most_frequent_letters_of_a_large_alphabet_are_drawn():
     letters = "".join(chr(ord("а") + i) for i in range(60))
-    moment = before(SMALL.but(text=letters * 2))
+    moment = table(SMALL.but(text=letters * 2))
     assert moment["P"].values.shape == (40, 40)
     assert moment.facts["hidden"] == 20
 
 
-def test_moments_only_grow_and_begin_with_nothing_counted():
+def test_a_run_begins_with_nothing_counted_and_ends_with_the_last_symbol():
     moments = list(run(SMALL))
-    assert moments[0].step == 0
-    assert moments[-1].step == 500
+    assert [moments[0].step, moments[-1].step] == [0, 500]
     assert moments[0]["orders"].values.std(axis=1) == pytest.approx(0), "all orders guess alike"
     assert moments[-1]["loss"].axes == ("arm", "seed", "step")
-    early = moments[9]["loss"].values
-    assert np.array_equal(early, moments[-1]["loss"].values[..., : early.shape[-1]])
-
-
-def test_four_threads_that_count_at_once_see_equal_numbers():
-    with ThreadPoolExecutor(4) as threads:
-        runs = list(threads.map(lambda _: list(islice(run(SMALL), 20)), range(4)))
-    assert all(moments == runs[0] for moments in runs[1:])
-    assert runs[0] != list(islice(run(SMALL.but(seed=1)), 20))
-
-
-@pytest.mark.parametrize("end", [0, -1])
-def test_both_corners_of_the_config_begin(end):
-    corner = {name: knob.corners[end] for name, knob in Config.knobs().items() if knob.kind != "text"}
-    config = Config(**corner)
-    for moment in (before(config), next(run(config))):
-        assert moment.step == 0
-        assert set(moment.signals) <= set(SYMBOLS)
+    assert moments[-1]["ladder"].values.shape == (9, len(SMALL.chunks))
 
 
 @pytest.mark.parametrize("text", ["", "a", "short"])
@@ -156,16 +160,21 @@ def test_a_text_too_short_is_refused_with_a_reason(text):
 
 def test_one_letter_and_a_letter_that_leads_nowhere_are_texts_too():
     for text in ("a" * 60, "a" * 59 + "b"):
-        moment = before(SMALL.but(text=text))
+        moment = table(SMALL.but(text=text))
         assert np.isfinite(moment["P"].values).all()
         assert moment["P"].values.sum(axis=1) == pytest.approx(1)
 
 
 def test_a_file_in_any_encoding_becomes_a_text_and_a_wrong_one_a_reason():
     text = "die mühle am fluß. " * 5
-    assert fit(text.encode("utf-8")) == fit(text.encode("utf-16")) == fit(text.encode("latin-1")) == text.strip()
+    assert (
+        own_text(text.encode("utf-8"))
+        == own_text(text.encode("utf-16"))
+        == own_text(text.encode("latin-1"))
+        == text.strip()
+    )
     with pytest.raises(ValueError, match="more than 10,000"):
-        fit(b"a word " * 2_000)
+        own_text(b"a word " * 2_000)
 
 
 def test_the_source_is_the_one_its_knobs_describe(first):

@@ -8,7 +8,7 @@ from torch import nn
 from seqcore.models.gru import GRU
 from seqcore.models.lstm import LSTM
 from seqcore.models.rnn import RNN
-from seqcore.probes.check import gradient_check
+from seqcore.probes.check import gradient_check, mismatches
 
 MODELS = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
 
@@ -63,7 +63,8 @@ def test_derivative_of_one_identity_unit_is_the_power_rule():
             model.get_parameter(name).fill_(value)
     x = torch.tensor([[[1.0], [0.0], [0.0], [0.0]]])
     check = gradient_check(model, x, lambda y: y[0, -1, 0], "W_h", (0, 0))
-    assert check == pytest.approx((3 * 0.9**2,) * 3, abs=1e-9)
+    assert check[:3] == pytest.approx((3 * 0.9**2,) * 3, abs=1e-9)
+    assert (check.above, check.below) == pytest.approx(((0.9 + 1e-5) ** 3, (0.9 - 1e-5) ** 3), abs=1e-12)
 
 
 def test_larger_steps_make_the_difference_worse_as_their_square():
@@ -74,6 +75,16 @@ def test_larger_steps_make_the_difference_worse_as_their_square():
         return abs(check.difference - check.autograd)
 
     assert error(1e-1) / error(1e-2) == pytest.approx(100, rel=0.1)
+
+
+def test_a_nudge_can_be_too_large_and_too_small_and_the_mismatch_says_so():
+    model, x = model_of("RNN", 2, 4), noise(3, 6, 2).detach()
+    found = mismatches(model, x, lambda y: y[:, -1].square().sum(), "W_h", (0, 1), [1e-1, 1e-5, 1e-12])
+    check = gradient_check(model, x, lambda y: y[:, -1].square().sum(), "W_h", (0, 1), 1e-5)
+    assert found[1] == check.mismatch == abs(check.difference - check.kernel) / abs(check.kernel)
+    assert found[1] < 1e-8
+    assert found[0] > 1e4 * found[1]
+    assert found[2] > 1e2 * found[1]
 
 
 def test_unknown_parameters_and_indices_outside_are_refused():

@@ -8,7 +8,7 @@ import torch
 from parity import noise
 
 from seqcore.experiments import gradients as experiment
-from seqcore.experiments.gradients import Config, before
+from seqcore.experiments.gradients import Config, fates, split, theories
 from seqcore.models.rnn import RNN
 from seqcore.probes import gradients as probe
 
@@ -43,6 +43,21 @@ def test_saturation_times_gain_is_exactly_the_gradient():
     assert torch.allclose(descent.norms[:, 0], torch.ones(4, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid", "identity"])
+def test_many_networks_at_once_descend_as_each_does_alone(activation):
+    models = [RNN(4, 4, activation, torch.Generator().manual_seed(seed)).double() for seed in (FRESH, FRESH + 1)]
+    for model in models:
+        with torch.no_grad():
+            model.W_x.copy_(torch.eye(4))
+    x, u = noise(2, 3, 7, 4).detach(), noise(2, 3, 4, seed=2).detach()
+    drive = torch.stack([each + model.b_x + model.b_h for each, model in zip(x, models)]).detach()
+    together = probe.descend_each(torch.stack([model.W_h.detach() for model in models]), drive, u, activation)
+    for net, model in enumerate(models):
+        alone = probe.descend(model, x[net], lambda y, u=u[net]: (u * y[:, -1]).sum())
+        for mine, theirs in zip(together, alone):
+            assert torch.allclose(mine[net], theirs, rtol=1e-12, atol=0, equal_nan=True)
+
+
 def test_jacobian_is_what_autograd_says_and_its_product_stretches_as_svd_says():
     model, x = network(), noise(1, 6, 2).detach()
     y = model(x)
@@ -59,6 +74,9 @@ def test_the_norm_survives_where_squares_do_not():
         g = torch.tensor([[3.0, 4.0]], dtype=torch.float64) * size
         assert probe.norm(g).item() == pytest.approx(5 * size)
     assert probe.norm(torch.zeros(1, 2)).item() == 0
+    assert probe.norm(torch.tensor([[3e-30, 4e-30], [3.0, 4.0], [3e30, 4e30]])).tolist() == pytest.approx(
+        [5e-30, 5, 5e30]
+    )
 
 
 def test_a_straight_line_has_its_own_slope_and_horizon():
@@ -91,42 +109,43 @@ def test_lyapunov_of_a_scaled_rotation_is_the_log_of_the_scale():
 )
 def test_measured_slopes_follow_the_mean_square_rule_for_orthogonal_weights(activation, gain, hidden, tolerance):
     for seed in range(FRESH, FRESH + 5):
-        run = before(Config(activation=activation, gain=gain, hidden=hidden, seeds=1, seed=seed))
-        assert abs(run.facts["slope"] - run.facts["mean_square"]) <= tolerance
+        facts = theories(Config(activation=activation, gain=gain, hidden=hidden, seeds=1, seed=seed)).facts
+        assert abs(facts["slope"] - facts["mean_square"]) <= tolerance
     if activation == "identity":
-        assert run.facts["mean_square"] == pytest.approx(math.log10(gain), abs=1e-6)
+        assert facts["mean_square"] == pytest.approx(math.log10(gain), abs=1e-6)
 
 
 @pytest.mark.parametrize("weights", ["Gaussian", "torch default"])
 def test_for_other_weights_the_lyapunov_exponent_is_right_and_the_textbook_line_is_not(weights):
-    facts = before(Config(weights=weights, hidden=64, seeds=5, seed=FRESH)).facts
+    facts = theories(Config(weights=weights, hidden=64, seeds=5, seed=FRESH)).facts
     assert abs(facts["slope"] - facts["lyapunov"]) <= 0.02
     assert facts["bound"] - facts["slope"] >= 0.15
 
 
 def test_tanh_at_gain_three_barely_explodes_because_saturation_eats_the_gain():
-    run = before(Config(gain=3.0, hidden=64, seeds=3, seed=FRESH))
-    ends = run["split"].values[:, :, -1].mean(axis=1)
-    assert 0.09 <= run.facts["slope"] <= 0.15
+    config = Config(gain=3.0, hidden=64, seeds=3, seed=FRESH)
+    ends = split(config)["split"].values[:, :, -1].mean(axis=1)
+    assert 0.09 <= theories(config).facts["slope"] <= 0.15
     assert ends[1] > 40
     assert ends[0] < -30
     assert ends[0] + ends[1] == pytest.approx(ends[2])
 
 
 def test_float64_reaches_where_float32_ends_and_beyond_it_the_page_is_told():
-    run = before(Config(activation="sigmoid", length=200, seeds=1))
-    assert run["gradient"].values[0, -1] < 1e-110
-    assert run.facts["dies"] is None
-    dead = before(Config(activation="sigmoid", length=200, gain=0.1, seeds=1))
+    deep = theories(Config(activation="sigmoid", length=200, seeds=1))
+    assert deep["gradient"].values[0, -1] < 1e-110
+    assert deep.facts["dies"] is None
+    dead = theories(Config(activation="sigmoid", length=200, gain=0.1, seeds=1))
     assert 150 < dead.facts["dies"] < 200
+    assert 150 < fates(Config(length=200, gain=0.1, seeds=1)).facts["dies"]["sigmoid at gain 0.1"] < 200
 
 
 @pytest.mark.parametrize("end", [0, -1])
 def test_the_corners_of_the_config_are_drawn(end):
     corner = {name: knob.corners[end] for name, knob in Config.knobs().items()}
-    run = before(Config(**corner))
-    assert run["gradient"].values.shape == (corner["seeds"], corner["length"] + 1)
-    assert np.isfinite(run["gradient"].values[:, 0]).all()
+    gradient = theories(Config(**corner))["gradient"].values
+    assert gradient.shape == (corner["seeds"], corner["length"] + 1)
+    assert np.isfinite(gradient[:, 0]).all()
 
 
 def test_probed_lags_are_few_and_reach_both_ends():

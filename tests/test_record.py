@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqcore.knobs import Repeated
-from seqcore.record import Run, Signal
+from seqcore.record import Signal, Snapshot
 
 WEIGHTS = Signal("weights", ("head", "key"), [[0.25, 0.75], [0.5, 0.5]], {"key": ("a", "b")})
 
@@ -24,21 +24,21 @@ def test_a_signal_keeps_a_copy_that_nobody_can_change():
         signal.ticks["time"] = (5, 6, 7)
 
 
-def test_at_takes_axes_away_and_pick_does_so_by_name():
-    assert WEIGHTS.at(head=0).values.tolist() == [0.25, 0.75]
-    assert WEIGHTS.at(head=-1).axes == ("key",)
-    assert WEIGHTS.pick(key="b").values.tolist() == [0.75, 0.5]
-    assert float(WEIGHTS.pick(key="b", head=1).values) == 0.5
-    assert WEIGHTS.ticks["head"] == (0, 1)
+def test_isel_takes_axes_away_by_place_and_sel_by_name():
+    assert WEIGHTS.isel(head=0).values.tolist() == [0.25, 0.75]
+    assert WEIGHTS.isel(head=-1).axes == ("key",)
+    assert WEIGHTS.sel(key="b").values.tolist() == [0.75, 0.5]
+    assert float(WEIGHTS.sel(key="b", head=1).values) == 0.5
+    assert WEIGHTS.ticks["head"] == range(2), "a range, however long the axis is"
 
 
 def test_what_a_signal_does_not_have_is_named():
     with pytest.raises(KeyError, match=r"weights has no axis \['layer'\]; its axes are \('head', 'key'\)"):
-        WEIGHTS.at(layer=0)
+        WEIGHTS.isel(layer=0)
     with pytest.raises(IndexError):
-        WEIGHTS.at(head=2)
+        WEIGHTS.isel(head=2)
     with pytest.raises(ValueError, match=r"'z' is not on axis 'key', which has \('a', 'b'\)"):
-        WEIGHTS.pick(key="z")
+        WEIGHTS.sel(key="z")
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_signals_compare_by_what_they_hold_and_nan_equals_nan():
     assert Signal("h", ("t",), [1.0]) != Signal("h", ("u",), [1.0])
 
 
-def test_a_run_names_the_signals_it_has():
-    run = Run(Repeated(), 3, [WEIGHTS], {"baseline": 0.5})
+def test_a_snapshot_names_the_signals_it_has():
+    run = Snapshot(Repeated(), 3, [WEIGHTS], {"baseline": 0.5})
     assert run["weights"] is WEIGHTS
-    with pytest.raises(KeyError, match="no signal 'gates'; this run has weights"):
+    with pytest.raises(KeyError, match="no signal 'gates'; this moment has weights"):
         run["gates"]
     with pytest.raises(TypeError):
         run.facts["baseline"] = 0
@@ -73,8 +73,8 @@ def test_a_run_names_the_signals_it_has():
 
 
 def test_runs_survive_pickling_and_stay_read_only():
-    run = Run(Repeated(seeds=2), 3, [WEIGHTS], {"event": ""})
+    run = Snapshot(Repeated(seeds=2), 3, [WEIGHTS], {"event": ""})
     again = pickle.loads(pickle.dumps(run))
     assert again == run
-    assert again != Run(Repeated(seeds=2), 4, [WEIGHTS], {"event": ""})
+    assert again != Snapshot(Repeated(seeds=2), 4, [WEIGHTS], {"event": ""})
     assert not again["weights"].values.flags.writeable

@@ -1,9 +1,11 @@
-"""The experiments, one a page: each module has a `Config` of knobs and `run(config)`, a generator of moments.
+"""The experiments, one a page: each module has a `Config` of knobs, pictures of it, and `run(config)`, a training.
 
 from seqcore.experiments import gradients, last
 
-final = last(gradients.run(gradients.Config(hidden=64)))
+run = gradients.run(gradients.Config(hidden=64))   # a log that is empty until somebody asks
+final = last(run)                                  # trains to the end
 final["loss"].values
+run.at(40)["gradient"].values                      # what it was before
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import collections
 from collections.abc import Iterable
 from pathlib import Path
 
-from seqcore.record import Run
+from seqcore.record import Snapshot
 
 
 def names() -> list[str]:
@@ -20,7 +22,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 
 
-def last(runs: Iterable[Run]) -> Run:
+def last(runs: Iterable[Snapshot]) -> Snapshot:
     """The final moment of an experiment. Raises ValueError if it has none."""
     final = collections.deque(runs, maxlen=1)
     if not final:

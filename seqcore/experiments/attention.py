@@ -1,6 +1,6 @@
 """Self-attention in five steps: on a sentence, with nothing trained, and in a head that learns to look things up.
 
-`before(config)` gives every different word of the reader's sentence a random vector and takes one head through it. The
+`five_steps(config)` gives every different word of the reader's sentence a random vector and takes one head through it. The
 matrices are true, the words mean nothing to them. `run(config)` trains a head of the same sizes on pairs of a key and
 a digit, next to one whose weights are all equal: the same values, but nobody chooses.
 """
@@ -8,8 +8,9 @@ a digit, next to one whose weights are all equal: the same values, but nobody ch
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -18,13 +19,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqcore import knobs
-from seqcore.knobs import knob, shorten
+from seqcore.engine import Arms, Measure, stream, train
+from seqcore.knobs import knob, shorten, uses
 from seqcore.models.attention import Attention, Steps, causal
 from seqcore.models.heads import affine
 from seqcore.probes import attention as probe
-from seqcore.record import Run, Signal
+from seqcore.probes.agreement import gap
+from seqcore.record import Signal, Snapshot
+from seqcore.runs import Facts, Run
 from seqcore.tasks.lookup import KeyValue
-from seqcore.training import OPTIMISERS, Trainer, events, pace, race, settle
+from seqcore.training import OPTIMISERS, Trainer, configure_thread
 
 # what readers see -> the scale; a scale of 0 makes all scores, and so all weights, equal
 ARMS: dict[str, str | float] = {"attention": "sqrt", "equal weights": 0.0}
@@ -96,53 +100,56 @@ class Lookup(nn.Module):
         return F.linear(z, self.W_y, self.b_y), steps
 
 
-def before(config: Config) -> Run:
+@uses("text", "masked", "width", "d_k", "d_v", "seed")
+def five_steps(config: Config) -> Snapshot:
     """The five steps on the sentence; every word is query and key, in order.
 
-    Signals: q, k, v (token, entry), and all three in qkv (matrix, token, entry), with no numbers where one is narrower;
-    scores, scaled, weights (query, key), of which no numbers stand where the mask hides a key; z (query, entry).
+    Signals: x, q, k, v (token, entry), and W_q (entry, feature), from which q comes; q, k, v side by side in qkv, and v and z
+    in mixed (matrix, token, entry), with no numbers where one is narrower; scores, scaled, weights (query, key), of which no
+    numbers stand where the mask hides a key; z (query, entry).
     facts: tokens, numbered so that each is different; for each query its favourite key, the largest weight and the
-    effective number of keys, e^entropy; agreement with torch's scaled_dot_product_attention.
+    effective number of keys, e^entropy; twice, two tokens that are the same word, or None, and apart, the largest difference
+    of what they read; agreement with torch's scaled_dot_product_attention.
     """
-    settle()
-    generator = torch.Generator().manual_seed(config.seed)
+    configure_thread()
+    generator = stream(config.seed, "weights")
     different = list(dict.fromkeys(config.words))
     table = torch.randn(len(different), config.width, generator=generator)
     x = table[[different.index(word) for word in config.words]][None]
     head = Attention(config.width, config.d_k, config.d_v, generator=generator)
     mask = causal(len(config.words)) if config.masked else None
     with torch.no_grad():
-        _, steps = head.trace(x, mask=mask)
-        theirs = F.scaled_dot_product_attention(
-            F.linear(x, head.W_q), F.linear(x, head.W_k), F.linear(x, head.W_v), mask
-        )
+        theirs, steps = head(x, mask=mask), head.trace(x, mask=mask)[1]
     q, k, v, scores, scaled, weights, z = (step[0].numpy() for step in steps)
     if mask is not None:
         scores, scaled, weights = (np.where(mask, each, np.nan) for each in (scores, scaled, weights))
     names = [word if len(word) <= LETTERS else word[: LETTERS - 1] + "…" for word in config.words]
-    square = {"query": names, "key": names}
     signals = [
-        *(
-            Signal(name, ("token", "entry"), matrix, {"token": names, "entry": _entries(matrix)})
-            for name, matrix in dict(q=q, k=k, v=v).items()
-        ),
+        *(_rows(name, "token", names, matrix) for name, matrix in dict(x=x[0].numpy(), q=q, k=k, v=v).items()),
+        Signal("W_q", ("entry", "feature"), head.W_q.detach().numpy()),
         _beside("qkv", {"q": q, "k": k, "v": v}, names),
+        _beside("mixed", {"v": v, "z": z}, names),
         *(
-            Signal(name, ("query", "key"), matrix, square)
+            Signal(name, ("query", "key"), matrix, {"query": names, "key": names})
             for name, matrix in dict(scores=scores, scaled=scaled, weights=weights).items()
         ),
-        Signal("z", ("query", "entry"), z, {"query": names, "entry": _entries(z)}),
+        _rows("z", "query", names, z),
     ]
     tokens = tuple(f"{place} {name}" for place, name in enumerate(names, start=1))
     shares = steps.weights[0]
+    twice = next(
+        (pair for pair in combinations(range(len(names)), 2) if len({config.words[i] for i in pair}) == 1), None
+    )
     facts = {
         "tokens": tokens,
+        "twice": twice and tuple(tokens[place] for place in twice),
+        "apart": twice and float(abs(z[twice[0]] - z[twice[1]]).max()),
         "favourites": tuple(tokens[key] for key in shares.argmax(-1)),
         "largest": tuple(probe.largest(shares).tolist()),
         "effective": tuple(probe.entropy(shares).exp().tolist()),
-        "agreement": float((steps.z - theirs).abs().max()),
+        "agreement": gap(steps.z, theirs),
     }
-    return Run(config, 0, signals, facts)
+    return Snapshot(config, 0, signals, facts)
 
 
 class Sum(NamedTuple):
@@ -153,26 +160,28 @@ class Sum(NamedTuple):
 
 
 class Arithmetic(NamedTuple):
-    """Steps 2 to 5 for one cell, in digits: q · k, its share of √d_k, the softmax over its row, one entry of z."""
+    """The steps for one cell, in digits: q_1, q · k, its share of √d_k, the softmax over its row, one entry of z."""
 
+    query: Sum
     score: Sum
     scaled: Sum
     weight: Sum
     read: Sum
 
 
-def arithmetic(picture: Run, query: int, key: int, entry: int) -> Arithmetic:
-    """How the numbers of `before` come about, for one query, one key and one entry of z (all counted from 0).
+def arithmetic(picture: Snapshot, query: int, key: int, entry: int) -> Arithmetic:
+    """How the numbers of `five_steps` come about, for one query, one key and one entry of z (all counted from 0).
 
     Raises ValueError where the mask hides the key from the query.
     """
-    q, k, v = (picture[name].values for name in "qkv")
+    x, W_q, q, k, v = (picture[name].values for name in ("x", "W_q", "q", "k", "v"))
     scores, scaled, weights = (picture[name].values[query] for name in ("scores", "scaled", "weights"))
     if math.isnan(scores[key]):
         raise ValueError(f"query {query} may not see key {key}: it comes later, and the mask is on")
     seen = np.flatnonzero(~np.isnan(scaled))
     exponentials = " + ".join(rf"e^{{{scaled[j]:.2f}}}" for j in seen)
     return Arithmetic(
+        Sum(_products(x[query], W_q[0]), q[query, 0]),
         Sum(_products(q[query], k[key]), scores[key]),
         Sum(rf"\frac{{{scores[key]:.2f}}}{{\sqrt{{{q.shape[1]}}}}}", scaled[key]),
         Sum(
@@ -184,75 +193,59 @@ def arithmetic(picture: Run, query: int, key: int, entry: int) -> Arithmetic:
     )
 
 
-def run(config: Config) -> Iterator[Run]:
+@uses("width", "d_k", "d_v", "pairs", "optimiser", "rate", "steps", "seeds", "seed")
+def run(config: Config) -> Run:
     """Train the head to look keys up, and beside it one whose weights are all equal.
 
     Signals: loss, norm (arm, seed, step); of the first seed, for one memory in which every key is asked for in turn:
     scaled (query, key) and mixed (matrix, token, entry), v beside z, of the arm that attends; weights (arm, query, key).
-    Keys stand with the digit that they hold. facts: baseline, event.
+    Keys stand with the digit that they hold.
+    facts: baseline; right, the mean weight on the key that was asked for, and column, on the commonest one; event.
     """
-    settle()
-    # Every seed has its own table of keys; the seed of its batches tells which.
-    tasks = {seed + 1_000: _task(config, seed) for seed in config.repetitions}
-    arms = {
-        name: [
-            Trainer(_model(config, task, scale, seed), _loss(task), config.rate, config.optimiser)
-            for seed, task in zip(config.repetitions, tasks.values())
-        ]
-        for name, scale in ARMS.items()
-    }
-    first = tasks[config.seed + 1_000]
-    memory = first.parts(first.batch(1, torch.Generator().manual_seed(config.seed + 10_000)).x)
+    tasks = {seed: _task(config, seed) for seed in config.repetitions}
+    first = tasks[config.seed]
+    memory = first.parts(first.batch(1, stream(config.seed, "probe")).x)
     letters = [chr(ord("A") + place) for place in range(config.pairs)]
     held = [f"{letter}:{digit}" for letter, digit in zip(letters, memory.values[0].argmax(-1).tolist())]
     asked = [f"{letter}?" for letter in letters]
-    for progress in race(
-        arms,
-        lambda generator: tasks[generator.initial_seed()].batch(BATCH, generator),
-        steps=config.steps,
-        every=pace(config.steps, len(arms) * config.seeds * 30),
-        seeds=tuple(tasks),
-    ):
-        with torch.no_grad():
-            steps = {
-                name: trainers[0].model.head.trace(memory.keys, memory.keys, memory.values)[1]
-                for name, trainers in arms.items()
-            }
+
+    def trainer(seed: int, scale: str | float) -> Trainer:
+        task = tasks[seed]
+        model = Lookup(task, config.d_k, config.d_v, scale, generator=stream(seed, "weights"))
+        return Trainer(model, lambda model, batch: task.loss(model(batch.x), batch), config.rate, config.optimiser)
+
+    @torch.no_grad()
+    def look(arms: Arms) -> list[Signal | Facts]:
+        steps = {arm: model.head.trace(memory.keys, memory.keys, memory.values)[1] for arm, model in arms.first.items()}
         attending = steps["attention"]
-        yield Run(
-            config,
-            progress.step,
-            [
-                progress.loss,
-                progress.norm,
-                Signal("scaled", ("query", "key"), attending.scaled[0].numpy(), {"query": asked, "key": held}),
-                Signal(
-                    "weights",
-                    ("arm", "query", "key"),
-                    [each.weights[0].numpy() for each in steps.values()],
-                    {"arm": tuple(arms), "query": asked, "key": held},
-                ),
-                _beside(
-                    "mixed", {"values v": attending.v[0].numpy(), "what is read, z": attending.z[0].numpy()}, letters
-                ),
-            ],
-            {"baseline": first.baseline, "event": events(arms)},
-        )
+        weights = [each.weights[0].numpy() for each in steps.values()]
+        own = weights[list(arms).index("attention")]
+        return [
+            {"right": float(own.diagonal().mean()), "column": float(own.mean(0).max())},
+            Signal("scaled", ("query", "key"), attending.scaled[0].numpy(), {"query": asked, "key": held}),
+            Signal("weights", ("arm", "query", "key"), weights, {"arm": tuple(arms), "query": asked, "key": held}),
+            _beside("mixed", {"values v": attending.v[0].numpy(), "what is read, z": attending.z[0].numpy()}, letters),
+        ]
+
+    return train(
+        config,
+        {arm: partial(trainer, scale=scale) for arm, scale in ARMS.items()},
+        lambda seed, generator: tasks[seed].batch(BATCH, generator),
+        load=30,
+        measures=[Measure(look)],
+        facts={"baseline": first.baseline},
+    )
 
 
 def _task(config: Config, seed: int) -> KeyValue:
-    """Keys from a table twice as long as the memory, which never learns."""
-    generator = torch.Generator().manual_seed(seed + 5_000)
-    return KeyValue(generator, keys=2 * config.pairs, width=config.width, pairs=config.pairs, values=DIGITS)
+    """Keys from a table of this seed, twice as long as the memory, which never learns."""
+    table = stream(seed, "table")
+    return KeyValue(table, keys=2 * config.pairs, width=config.width, pairs=config.pairs, values=DIGITS)
 
 
-def _model(config: Config, task: KeyValue, scale: str | float, seed: int) -> Lookup:
-    """The seed alone decides the initial weights: they are the same for every scale."""
-    return Lookup(task, config.d_k, config.d_v, scale, generator=torch.Generator().manual_seed(seed))
-
-
-def _loss(task: KeyValue):
-    return lambda model, batch: task.loss(model(batch.x), batch)
+def _rows(name: str, axis: str, names: list[str], matrix: np.ndarray) -> Signal:
+    """A vector for each token."""
+    return Signal(name, (axis, "entry"), matrix, {axis: names, "entry": range(1, matrix.shape[1] + 1)})
 
 
 def _beside(name: str, matrices: dict[str, np.ndarray], tokens: list[str]) -> Signal:
@@ -263,10 +256,6 @@ def _beside(name: str, matrices: dict[str, np.ndarray], tokens: list[str]) -> Si
     ]
     ticks = {"matrix": tuple(matrices), "token": tokens, "entry": range(1, widest + 1)}
     return Signal(name, ("matrix", "token", "entry"), padded, ticks)
-
-
-def _entries(matrix: np.ndarray) -> range:
-    return range(1, matrix.shape[1] + 1)
 
 
 def _products(a: np.ndarray, b: np.ndarray) -> str:

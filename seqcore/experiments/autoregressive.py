@@ -1,8 +1,10 @@
 """Autoregressive models: the last τ say what comes next, and how long τ should be is a bargain.
 
-`before(config)` needs no training: for numbers it fits AR(τ) by least squares, exactly, for every τ; for text
-it counts what followed each window. `run(config)` trains three networks by gradient descent that differ
-only in their window, on the same targets.
+    x̂_{t+1} = Σ_k w_k x_{t-k} + b        numbers: fitted by least squares, exactly
+    P(x_{t+1} | x_{t-τ+1} .. x_t)        text: by counting what followed each window
+
+`fitted`, `windows` and `forecasts` need no training. `run` trains three networks by gradient descent that differ only
+in their window, on the same targets.
 """
 
 from __future__ import annotations
@@ -12,34 +14,42 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from seqcore import knobs
-from seqcore.knobs import TEXT_LIMIT, knob
-from seqcore.models.autoregressive import Autoregressive
-from seqcore.models.counts import CountModel, Counts
-from seqcore.record import Run, Signal
-from seqcore.tasks import series, text
+from seqcore.engine import Arms, Measure, stream, train
+from seqcore.knobs import TEXT_LIMIT, knob, uses
+from seqcore.models import Autoregressive, CountModel, Counts, chain
+from seqcore.probes.agreement import gap
+from seqcore.probes.held_out import lowest
+from seqcore.record import Signal, Snapshot, Ticks
+from seqcore.runs import Facts, Run, checkpoint
+from seqcore.tasks import Batch, series, text
 from seqcore.tasks.series import NOISE, SERIES, Series, standardised
 from seqcore.tasks.story import STORY
-from seqcore.tasks.text import Text
-from seqcore.training import Trainer, events, pace, race, settle
+from seqcore.tasks.text import Text, visible
+from seqcore.training import Trainer, configure_thread
 
 OWN, TEXT = "own numbers", "text"
 ORDERS = tuple(2**k for k in range(9))  # τ of the curve over all windows: 1 .. 256
 COUNTED = (1, 2, 3, 4, 5, 6, 8)  # and of the curve for text, where no longer window is ever seen twice
+PARTS = ("fitted", "held out")
 SMOOTHING = 0.1
 AHEAD = 64  # steps of the longest forecast
 TOLD = (1, 4, 16, 64)
 BEHIND = 40  # training values drawn before the first held-out one
+PIECE = 40  # characters of the held-out text that are drawn one by one
 FACTOR = 4  # between two neighbouring arms
 BATCH = 128
-LOAD = 15  # of one step of a window network, in the units of `pace`
+LOAD = 15  # of one step of a window network, in the units of `engine.pace`
 WRITTEN = 60  # characters a network writes at every moment
 SAMPLE = 300  # numbers in the sample for "own numbers"
+
+own_text = functools.partial(text.read, longest=TEXT_LIMIT)
 
 
 def logistic(length: int) -> str:
@@ -77,16 +87,6 @@ def column(raw: bytes) -> str:
     if kept < len(lines):
         name, lines = f"{name} (the last {kept} of {len(lines)})", lines[-kept:]
     return "\n".join([name, *lines])
-
-
-def passage(raw: bytes) -> str:
-    """A reader's text, made fit. Raises ValueError as `text.read` does, and for a text too long for an address."""
-    made = text.read(raw)
-    if len(made) > TEXT_LIMIT:
-        raise ValueError(
-            f"the text has {len(made):,} characters, more than the {TEXT_LIMIT:,} that fit into an address"
-        )
-    return made
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,11 @@ class Config(knobs.Repeated):
 
 def material(config: Config, seed: int, window: int) -> Series | Text:
     """The task with windows of this length: fresh noise for every seed, or the reader's own data."""
-    if config.data == TEXT:
-        return Text(config.text, window, window)
+    return Text(config.text, window, window) if config.data == TEXT else numbers(config, seed, window)
+
+
+def numbers(config: Config, seed: int, window: int) -> Series:
+    """The same of a config whose data are numbers."""
     if config.data == OWN:
         return Series(standardised(own(config.numbers)[1]), window, window)
     values = SERIES[config.data](config.length, torch.Generator().manual_seed(seed))
@@ -153,138 +156,105 @@ def name(order: int) -> str:
     return f"τ = {order}"
 
 
-def before(config: Config) -> Run:
-    """The instant picture: what every window could do, computed without training.
+# --- without training -----------------------------------------------------------------------------------------------
 
-    Numbers: squared_error (part, seed, tau) of least squares; ahead (arm, seed, ahead), the error of forecasts
-    that feed on themselves; series (arm, line, time) around the first held-out value; coefficients (back).
-    facts: baseline (held out), floor, error, best, best_error, forecasts (k -> error of the chosen window), agreement.
 
-    Text: perplexity (part, tau) of counting with SMOOTHING; unseen (line, tau).
-    facts: baseline (perplexity of knowing the frequencies), best, best_error, agreement.
+@uses("data", "length", "tau", "hidden", "numbers", "text", "seed")
+def fitted(config: Config) -> Snapshot:
+    """One window at work, before any training.
+
+    Numbers: series (arm, line, time) around the first held-out value, by least squares for each window of
+    `config.orders`; coefficients (back) of the chosen one. facts: constant, train, held_out, series (its name), agreement.
+    Text: next (time), the probability of each character of a held-out piece, by counting. facts: train, held_out,
+    symbols, agreement of the network.
     """
-    settle()
-    return _counted(config) if config.data == TEXT else _fitted(config)
-
-
-def run(config: Config) -> Iterator[Run]:
-    """Train a network for each window of `config.orders`, all on the same targets.
-
-    Signals: loss (arm, seed, step); `config.measure` (arm, seed, step) on all held-out targets; for numbers also
-    series (arm, line, time) of the first seed.
-    facts: baseline, floor, blind (the baseline of the held-out part), event; for every arm "best τ = .." so far and
-    "best step τ = ..", and for text "written τ = ..", what it writes when it reads only what it wrote.
-    """
-    settle()
-    window = config.orders[-1]
-    tasks = {seed + 1_000: material(config, seed, window) for seed in config.repetitions}
-    arms = {
-        name(order): [
-            Trainer(_network(config, order, task, seed - 1_000), functools.partial(_loss, task), config.rate)
-            for seed, task in tasks.items()
-        ]
-        for order in config.orders
-    }
-    held_out: list[np.ndarray] = []
-    steps: list[int] = []
-    for progress in race(
-        arms,
-        # every seed has its own data, and its own generator: one finds the other
-        lambda generator: tasks[generator.initial_seed()].batch(BATCH, generator),
-        steps=config.steps,
-        every=pace(config.steps, LOAD * len(arms) * config.seeds),
-        seeds=tuple(tasks),
-    ):
-        steps.append(progress.step)
-        held_out.append(_held_out(arms, tasks))
-        errors = np.stack(held_out, axis=-1)
-        measured = np.exp(errors) if config.data == TEXT else errors
-        ticks = {"arm": tuple(arms), "seed": tuple(config.repetitions), "step": steps}
-        signals = [progress.loss, Signal(config.measure, ("arm", "seed", "step"), measured, ticks)]
-        first = next(iter(tasks.values()))
-        models = {arm: trainers[0].model for arm, trainers in arms.items()}
-        if config.data != TEXT:
-            signals.append(_series(models, first))
-        yield Run(config, progress.step, signals, _told(config, tasks, arms, measured, steps))
-
-
-def _told(config: Config, tasks: dict, arms: dict, measured: np.ndarray, steps: list[int]) -> dict:
-    """The facts of one moment."""
-    first = next(iter(tasks.values()))
-    blind = np.mean([_blind(task) for task in tasks.values()])
-    facts = {
-        "baseline": float(np.mean([task.baseline for task in tasks.values()])),
-        "floor": first.floor,
-        "blind": float(np.exp(blind) if config.data == TEXT else blind),
-        "event": events(arms),
-    }
-    for arm, trainers, curve in zip(arms, arms.values(), np.median(measured, axis=1)):
-        known = np.where(np.isnan(curve), np.inf, curve)
-        facts[f"best {arm}"] = float(known.min())
-        facts[f"best step {arm}"] = steps[int(known.argmin())]
-        if config.data == TEXT:
-            facts[f"written {arm}"] = _write(trainers[0].model, first, config.seed)
-    return facts
-
-
-# --- numbers --------------------------------------------------------------------------------------------------------
-
-
-def _fitted(config: Config) -> Run:
-    """The instant picture of a series."""
-    orders = tuple(sorted({*(order for order in ORDERS if order <= config.longest), config.tau}))
-    errors, models, blind = [], [], []
-    for seed in config.sources:
-        values = material(config, seed, 1)
-        fitted = {order: _least_squares(values, order) for order in {*orders, *config.orders}}
-        tasks = {order: material(config, seed, order) for order in orders}
-        errors.append([_errors(fitted[order], tasks[order]) for order in orders])
-        models.append(fitted)
-        blind.append(_blind(values))
-    U = np.transpose(errors, (2, 0, 1))  # (part, seed, tau)
-    arms = tuple(map(name, config.orders))
-    steps = min(AHEAD, values.held_out.y.shape[1])
-    ahead = np.array(
-        [
-            [
-                _ahead(fitted[order], material(config, seed, order), steps)
-                for seed, fitted in zip(config.sources, models)
-            ]
-            for order in config.orders
-        ]
-    )
-    middle = np.median(U[1], axis=0)
-    best = int(np.argmin(middle))
-    longest = material(config, config.seed, config.orders[-1])
-    chosen = models[0][config.tau]
-    seeds = tuple(config.sources)
+    configure_thread()
+    if config.data == TEXT:
+        return _piece(config)
+    task = numbers(config, config.seed, config.orders[-1])
+    models = {order: _least_squares(task, order) for order in config.orders}
+    chosen = models[config.tau]
     signals = [
-        Signal("squared_error", ("part", "seed", "tau"), U, {"part": PARTS, "seed": seeds, "tau": orders}),
-        Signal(
-            "ahead", ("arm", "seed", "ahead"), ahead, {"arm": arms, "seed": seeds, "ahead": tuple(range(1, steps + 1))}
-        ),
-        _series({name(order): models[0][order] for order in config.orders}, longest),
+        _series({name(order): model for order, model in models.items()}, task),
         # weights are stored oldest first, and read latest first
         Signal("coefficients", ("back",), chosen.W_y.detach().numpy()[0, ::-1]),
     ]
-    forecast = np.median(ahead[config.orders.index(config.tau)], axis=0)
+    facts = {
+        "constant": chosen.b_y.item(),
+        "train": task.train.x.shape[1] + 1,
+        "held_out": task.held_out.y.shape[1],
+        "series": own(config.numbers)[0] if config.data == OWN else config.data,
+        "agreement": _agreement(chosen, task.held_out.x.double()),
+    }
+    return Snapshot(config, 0, signals, facts)
+
+
+@uses("data", "length", "tau", "numbers", "text", "seeds", "seed")
+def windows(config: Config) -> Snapshot:
+    """What every window could do.
+
+    Numbers: squared_error (part, seed, tau) of least squares. Text: perplexity (part, tau) of counting with SMOOTHING;
+    unseen (line, tau), shares of windows.
+    facts: baseline, what knowing nothing costs on the held-out part; floor where it is known; best and best_error; for
+    numbers error, that of the chosen window.
+    """
+    configure_thread()
+    return _counted(config) if config.data == TEXT else _errors(config)
+
+
+@uses("data", "length", "tau", "numbers", "text", "seeds", "seed")
+def forecasts(config: Config) -> Snapshot:
+    """How far ahead each window of `config.orders` sees, fed with its own predictions. Of a text: nothing.
+
+    Signal ahead (arm, seed, ahead), the error by steps ahead. facts: baseline, floor, "ahead k" of the chosen window.
+    """
+    configure_thread()
+    if config.data == TEXT:
+        return Snapshot(config, 0, [])
+    tasks = {seed: {order: numbers(config, seed, order) for order in config.orders} for seed in config.sources}
+    first = tasks[config.seed][config.tau]
+    steps = min(AHEAD, first.held_out.y.shape[1])
+    errors = np.array(
+        [
+            [_ahead(row[order], _least_squares(row[order], order), steps) for row in tasks.values()]
+            for order in config.orders
+        ]
+    )
+    ticks: dict[str, Ticks] = {
+        "arm": tuple(map(name, config.orders)),
+        "seed": config.sources,
+        "ahead": range(1, steps + 1),
+    }
+    middle = np.median(errors[config.orders.index(config.tau)], axis=0)
+    facts = {
+        "baseline": float(np.mean([_blind(numbers(config, seed, 1)) for seed in tasks])),
+        "floor": first.floor,
+        **{f"ahead {k}": float(middle[k - 1]) for k in TOLD if k <= steps},
+    }
+    return Snapshot(config, 0, [Signal("ahead", ("arm", "seed", "ahead"), errors, ticks)], facts)
+
+
+def _errors(config: Config) -> Snapshot:
+    """`windows` of a series."""
+    orders = tuple(sorted({*(order for order in ORDERS if order <= config.longest), config.tau}))
+    errors, blind = [], []
+    for seed in config.sources:
+        checkpoint()
+        tasks = {order: numbers(config, seed, order) for order in orders}
+        errors.append([_error(task, _least_squares(task, order)) for order, task in tasks.items()])
+        blind.append(_blind(tasks[1]))
+    U = np.transpose(errors, (2, 0, 1))  # (part, seed, tau)
+    middle = np.median(U[1], axis=0)
+    best = int(np.argmin(middle))
     facts = {
         "baseline": float(np.mean(blind)),
-        "floor": longest.floor,
+        "floor": tasks[config.tau].floor,
         "error": float(middle[orders.index(config.tau)]),
         "best": orders[best],
         "best_error": float(middle[best]),
-        "constant": chosen.b_y.item(),
-        "train": int(values.train.y.shape[1]) + 1,
-        "held_out": int(values.held_out.y.shape[1]),
-        "series": own(config.numbers)[0] if config.data == OWN else config.data,
-        "agreement": _agreement(chosen, longest.held_out.x.double()),
-        **{f"ahead {k}": float(forecast[k - 1]) for k in TOLD if k <= steps},
     }
-    return Run(config, 0, signals, facts)
-
-
-PARTS = ("fitted", "held out")
+    ticks = {"part": PARTS, "seed": tuple(config.sources), "tau": orders}
+    return Snapshot(config, 0, [Signal("squared_error", ("part", "seed", "tau"), U, ticks)], facts)
 
 
 def _least_squares(task: Series, order: int) -> Autoregressive:
@@ -294,12 +264,12 @@ def _least_squares(task: Series, order: int) -> Autoregressive:
 
 
 @torch.no_grad()
-def _errors(model: Autoregressive, task: Series) -> list[float]:
+def _error(task: Series, model: Autoregressive) -> list[float]:
     """Mean squared error one step ahead, on the training part and on the held-out part."""
     return [float(task.loss(model(part.x.double()), part)) for part in (task.train, task.held_out)]
 
 
-def _ahead(model: Autoregressive, task: Series, steps: int) -> np.ndarray:
+def _ahead(task: Series, model: Autoregressive, steps: int) -> np.ndarray:
     """(steps,) mean squared error so many steps ahead, over every held-out start."""
     batch = task.ahead(steps)
     return (model.forecast(batch.x.double(), steps)[..., 0] - batch.y).square().mean(0).numpy()
@@ -338,43 +308,109 @@ def _blind(task: Series | Text) -> float:
     return float(-(counts / counts.sum()).log()[answers].mean())
 
 
-# --- text -----------------------------------------------------------------------------------------------------------
+# --- text, without training -----------------------------------------------------------------------------------------
 
 
-def _counted(config: Config) -> Run:
-    """The instant picture of a text: a model that counts what followed each window."""
+def _counted(config: Config) -> Snapshot:
+    """`windows` of a text: a model that counts what followed each window."""
     parts = text.split(config.text)
     task = material(config, config.seed, 1)
     counts = Counts(parts[:1], task.vocabulary, COUNTED[-1])
     orders = tuple(order for order in COUNTED if order <= config.longest)
-    perplexity = np.array(
-        [
-            [np.exp(-np.log(CountModel(counts, order, SMOOTHING).given(part)).mean()) for order in orders]
-            for part in parts
-        ]
-    )
+    models = [CountModel(counts, order, SMOOTHING) for order in orders]
+    perplexity = np.array([[chain(model.given(part)).perplexity for model in models] for part in parts])
     seen = counts.collapse(parts[1:])
+    shares = np.stack([seen.once, seen.unseen])[:, list(orders)]
     best = int(np.argmin(perplexity[1]))
-    model = _network(config, config.tau, task, config.seed)
     signals = [
         Signal("perplexity", ("part", "tau"), perplexity, {"part": PARTS, "tau": orders}),
-        Signal(
-            "unseen",
-            ("line", "tau"),
-            np.stack([seen.once, seen.unseen])[:, list(orders)],
-            {"line": ("seen only once", "held out, never seen"), "tau": orders},
-        ),
+        Signal("unseen", ("line", "tau"), shares, {"line": ("seen only once", "held out, never seen"), "tau": orders}),
     ]
+    facts = {"baseline": math.exp(_blind(task)), "best": orders[best], "best_error": float(perplexity[1, best])}
+    return Snapshot(config, 0, signals, facts)
+
+
+def _piece(config: Config) -> Snapshot:
+    """`fitted` of a text."""
+    known, held_out = text.split(config.text)
+    task = material(config, config.seed, config.tau)
+    order = min(config.tau, COUNTED[-1])
+    given = CountModel(Counts([known], task.vocabulary, order), order, SMOOTHING).given(held_out)[order:][:PIECE]
+    letters = tuple(visible(held_out[order:][:PIECE]))
     facts = {
-        "baseline": math.exp(_blind(task)),
-        "best": orders[best],
-        "best_error": float(perplexity[1, best]),
-        "train": len(parts[0]),
-        "held_out": len(parts[1]),
+        "train": len(known),
+        "held_out": len(held_out),
         "symbols": task.outputs,
-        "agreement": _agreement(model, material(config, config.seed, config.tau).held_out.x),
+        "agreement": _agreement(_network(config, config.tau, task, config.seed), task.held_out.x),
     }
-    return Run(config, 0, signals, facts)
+    return Snapshot(config, 0, [Signal("next", ("time",), given, {"time": letters})], facts)
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+def run(config: Config) -> Run:
+    """Train a network for each window of `config.orders`, all on the same targets.
+
+    Signals: loss, norm (arm, seed, step); `config.measure` (arm, seed, step) on all held-out targets; for numbers also
+    series (arm, line, time) of the first seed.
+    facts: baseline, floor, blind (the baseline of the held-out part), event; for every arm "best τ = .." so far and
+    "best step τ = ..", and for text "written τ = ..", what it writes when it reads only what it wrote.
+    """
+    tasks = {seed: material(config, seed, config.orders[-1]) for seed in config.repetitions}
+    first = tasks[config.seed]
+    blind = np.mean([_blind(task) for task in tasks.values()])
+    constant = {
+        "baseline": float(np.mean([task.baseline for task in tasks.values()])),
+        "floor": first.floor,
+        "blind": float(np.exp(blind) if config.data == TEXT else blind),
+    }
+
+    def trainer(seed: int, order: int) -> Trainer:
+        task = tasks[seed]
+        return Trainer(_network(config, order, task, seed), functools.partial(_loss, task), config.rate)
+
+    def held_out(arms: Arms) -> Iterator[Signal]:
+        errors = np.array([[_held_out(*each) for each in zip(row, tasks.values())] for row in arms.values()])
+        measured = np.exp(errors) if config.data == TEXT else errors
+        yield Signal(config.measure, ("arm", "seed"), measured, arms.ticks)
+
+    def running(arms: Arms) -> Iterator[Signal | Facts]:
+        if isinstance(first, Series):
+            yield _series(arms.first, first)
+        else:
+            yield {f"written {arm}": _write(model, first, config.seed) for arm, model in arms.first.items()}
+
+    def facts(moment: Snapshot) -> Facts:
+        curves = moment[config.measure]
+        low = {arm: lowest(curves.sel(arm=arm)) for arm in curves.ticks["arm"]}
+        best = {f"best {arm}": each.value for arm, each in low.items()}
+        return constant | best | {f"best step {arm}": each.step for arm, each in low.items()}
+
+    return train(
+        config,
+        {name(order): functools.partial(trainer, order=order) for order in config.orders},
+        lambda seed, generator: tasks[seed].batch(BATCH, generator),
+        load=LOAD,
+        measures=[Measure(held_out, series=(config.measure,)), Measure(running)],
+        facts=facts,
+    )
+
+
+def _network(config: Config, order: int, task: Series | Text, seed: int) -> Autoregressive:
+    vocabulary = task.outputs if config.data == TEXT else 0
+    return Autoregressive(order, config.hidden, vocabulary, generator=stream(seed, "weights"))
+
+
+def _loss(task: Series | Text, model: Any, batch: Batch) -> torch.Tensor:
+    """The loss on a batch whose windows are as long as the longest arm's: each arm takes the end of them."""
+    return task.loss(model(batch.x[:, task.at.start + 1 - model.order :]), batch)
+
+
+@torch.no_grad()
+def _held_out(trainer: Trainer, task: Series | Text) -> float:
+    """The loss on all held-out targets; NaN for what has diverged."""
+    return math.nan if trainer.diverged is not None else float(_loss(task, trainer.model, task.held_out))
 
 
 def _write(model: Autoregressive, task: Text, seed: int) -> str:
@@ -382,33 +418,6 @@ def _write(model: Autoregressive, task: Text, seed: int) -> str:
     window = task.at.start + 1
     x = task.held_out.x[:, window - model.order : window]
     return task.decode(model.sample(x, WRITTEN, torch.Generator().manual_seed(seed))[0].tolist())
-
-
-# --- networks -------------------------------------------------------------------------------------------------------
-
-
-def _network(config: Config, order: int, task: Series | Text, seed: int) -> Autoregressive:
-    vocabulary = task.outputs if config.data == TEXT else 0
-    return Autoregressive(order, config.hidden, vocabulary, generator=torch.Generator().manual_seed(seed))
-
-
-def _loss(task: Series | Text, model: Autoregressive, batch) -> torch.Tensor:
-    """The loss on a batch whose windows are as long as the longest arm's: each arm takes the end of them."""
-    return task.loss(model(batch.x[:, task.at.start + 1 - model.order :]), batch)
-
-
-@torch.no_grad()
-def _held_out(arms: dict[str, list[Trainer]], tasks: dict[int, Series | Text]) -> np.ndarray:
-    """(arm, seed) losses on all held-out targets; NaN for what has diverged."""
-    return np.array(
-        [
-            [
-                math.nan if trainer.diverged is not None else float(_loss(task, trainer.model, task.held_out))
-                for trainer, task in zip(trainers, tasks.values())
-            ]
-            for trainers in arms.values()
-        ]
-    )
 
 
 @torch.no_grad()
@@ -419,4 +428,4 @@ def _agreement(model: Autoregressive, x: torch.Tensor) -> float:
     y = F.conv1d(e.transpose(1, 2), W.view(len(W), model.order, -1).transpose(1, 2), b)
     if model.hidden:
         y = F.conv1d(y.relu(), model.W_y[..., None], model.b_y)
-    return float((model(x) - y.transpose(1, 2)).abs().max())
+    return gap(model(x), y.transpose(1, 2))

@@ -2,13 +2,14 @@
 
     P(x_1 .. x_T) = Π_t P(x_t | x_1 .. x_{t-1})
 
-`before(config)` needs no training: models that count, told apart by how much of the past they look at, and
-a batch of phrases of different length. `run(config)` trains a latent model, which sums the whole past up in
-a state, beside a window model that sees the last τ characters, on the same batches.
+`factors` and `orders` need no training: models that count, told apart by how much of the past they look at. `padding`
+is a batch of phrases of different length. `run` trains a latent model, which sums the whole past up in a state, beside
+a window model that sees the last τ characters, on the same batches.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,29 +19,27 @@ import torch
 from torch import Tensor, nn
 
 from seqcore import knobs
-from seqcore.knobs import knob, shorten
-from seqcore.models.autoregressive import Autoregressive
-from seqcore.models.counts import CountModel, Counts, chain
-from seqcore.models.gru import GRU
-from seqcore.models.latent import Latent
-from seqcore.models.lstm import LSTM
-from seqcore.models.rnn import RNN
-from seqcore.record import Run, Signal
+from seqcore.engine import Arms, Measure, stream, train
+from seqcore.knobs import TEXT_LIMIT, knob, shorten, uses
+from seqcore.models import GRU, LSTM, RNN, Autoregressive, CountModel, Counts, Latent, chain
+from seqcore.probes.held_out import lowest
+from seqcore.record import Signal, Snapshot
+from seqcore.runs import Facts, Run
 from seqcore.tasks import Batch, Task
 from seqcore.tasks.story import STORY
-from seqcore.tasks.text import Phrases, Text, read, split
-from seqcore.training import Trainer, events, pace, race, settle
+from seqcore.tasks.text import Phrases, Text, read, split, visible
+from seqcore.training import Trainer, configure_thread
 
 CELLS = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
+WINDOW = "window τ"
 LONGEST = 8  # characters: the longest context that is counted, besides the whole past
 LONGEST_SENTENCE = 48  # characters, so that each has its bar
 PHRASES, PHRASE = 8, 48  # rows of the padded batch, and characters kept of each
-EXTRA = (
-    1,
-    *range(5, 61, 5),
-)  # columns of padding beyond the longest phrase; one makes sure that every phrase ends in ∅
+# columns of padding beyond the longest phrase; one makes sure that every phrase ends in ∅
+EXTRA = (1, *range(5, 61, 5))
 WRITTEN = 60  # characters that the latent model writes at every moment
-SPACE = "␣"
+
+own_text = functools.partial(read, longest=TEXT_LIMIT)
 
 
 @dataclass(frozen=True)
@@ -93,37 +92,39 @@ class Config(knobs.Repeated):
                 )
 
 
-def fit(raw: bytes) -> str:
-    """A reader's file as a text for the knob. Raises ValueError as `read`, and where it is longer than the knob allows."""
-    text, limit = read(raw), int(Config.knobs()["text"].high)
-    if len(text) > limit:
-        raise ValueError(f"text has length {len(text):,}, more than {limit:,} characters")
-    return text
+# --- counting -------------------------------------------------------------------------------------------------------
 
 
-def before(config: Config) -> Run:
-    """The instant picture.
+@uses("sentence", "order", "smoothing", "unseen", "text")
+def factors(config: Config) -> Snapshot:
+    """The sentence, factor by factor. Signals: next, sofar (model, time) P(x_t | past) and its running product.
 
-    Signals: next, sofar (model, time) P(x_t | past) of the sentence and its running product; perplexity (line, order) of
-    the text by counting; collapse (line, context) shares of contexts; mask (row, time) and told (line, extra), the perplexity
-    of a padded batch with its padding counted or left out.
-    facts: for each model its perplexity on the sentence by its name; product and log_sum of order τ; alphabet; distinct
-    and predictions, of the whole past; contexts of each length; best_order and best; references, perplexities to beat by
-    name; rows, the padded batch as text; padded, its share of padding; the three of `_padding`.
+    facts: for each model its perplexity on the sentence by its name; product and log_sum of order τ.
     """
-    settle()
-    train, held_out = split(config.corpus)
-    models = _counted(config, train)
-    given = np.stack([model.given(config.sentence) for model in models.values()])
-    whole, windows = (models[name].counts for name in ("full history", "order τ"))
+    models = {name: model.given(config.sentence) for name, model in _counted(config).items()}
+    chained = chain(models["order τ"])
+    facts = {name: chain(given).perplexity for name, given in models.items()}
+    facts |= {"product": chained.product, "log_sum": chained.log_sum}
+    return Snapshot(config, 0, _sentence(config.sentence, models), facts)
+
+
+@uses("order", "smoothing", "unseen", "text")
+def orders(config: Config) -> Snapshot:
+    """Why the whole past teaches nothing, and that there is a best order.
+
+    Signals: perplexity (line, order) of the text by counting; collapse (line, context) shares of contexts.
+    facts: distinct and predictions, of the whole past; contexts of each length; best_order and best; references,
+    perplexities to beat by name.
+    """
+    models, (train, held_out) = _counted(config), split(config.corpus)
+    whole, windows = models["full history"].counts, models["order τ"].counts
     asked = slice(config.order, None)  # the same characters for every order
-    orders = [CountModel(windows, order, config.smoothing, config.unseen) for order in range(LONGEST + 1)]
-    perplexity = np.array([[chain(m.given(part)[asked]).perplexity for m in orders] for part in (train, held_out)])
+    counted = [CountModel(windows, order, config.smoothing, config.unseen) for order in range(LONGEST + 1)]
+    perplexity = np.array([[chain(m.given(part)[asked]).perplexity for m in counted] for part in (train, held_out)])
     collapse = windows.collapse([held_out])
     best = int(np.argmin(perplexity[1]))
-    chained = chain(given[list(models).index("order τ")])
+    references = {"counting, order 1": perplexity[1, 1], f"best of counting: order {best}": perplexity[1, best]}
     signals = [
-        *_sentence(config.sentence, dict(zip(models, given))),
         Signal("perplexity", ("line", "order"), perplexity, {"line": ("text it has read", "held-out text")}),
         Signal(
             "collapse",
@@ -131,13 +132,8 @@ def before(config: Config) -> Run:
             [collapse.once, collapse.unseen, collapse.impossible],
             {"line": ("seen once", "unseen", "impossible")},
         ),
-        *_padded(config),
     ]
     facts = {
-        **{name: chain(row).perplexity for name, row in zip(models, given)},
-        "alphabet": "".join(windows.vocabulary),
-        "product": chained.product,
-        "log_sum": chained.log_sum,
         # the empty past is the same for every text: it is no history
         "distinct": int(whole.collapse([]).distinct[1:].sum()),
         "predictions": len(train) - 1,
@@ -145,79 +141,15 @@ def before(config: Config) -> Run:
         "best_order": best,
         "best": float(perplexity[1, best]),
         # without smoothing a model may find the text impossible: that is no reference
-        "references": {
-            name: float(value)
-            for name, value in [
-                ("counting, order 1", perplexity[1, 1]),
-                (f"best of counting: order {best}", perplexity[1, best]),
-            ]
-            if np.isfinite(value)
-        },
-        **_padding(config),
+        "references": {name: float(value) for name, value in references.items() if np.isfinite(value)},
     }
-    return Run(config, 0, signals, facts)
+    return Snapshot(config, 0, signals, facts)
 
 
-def run(config: Config) -> Iterator[Run]:
-    """Train the latent model and the window model.
-
-    Signals: loss, norm (arm, seed, step); perplexity (arm, seed, step) of the held-out text, best (arm, step) its lowest
-    so far, the median over seeds; next, sofar (model, time) as in `before`, with the latent model of the first seed.
-    facts: baseline, event; best and best_at (its step) of the latent model; written, a text of its own; sentence, its
-    perplexity on the sentence.
-    """
-    settle()
-    task = Text(config.corpus, config.length, config.order)
-    train, _ = split(config.corpus)
-    models = _counted(config, train)
-    count = {name: model.given(config.sentence) for name, model in models.items()}
-    first = CountModel(models["order τ"].counts, 0).given(config.sentence[:1])
-    arms = {
-        "window τ": [_trainer(config, task, _window(config, task, seed)) for seed in config.repetitions],
-        config.cell: [_trainer(config, task, _latent(config, task.inputs, seed)) for seed in config.repetitions],
-    }
-    latent = arms[config.cell][0].model
-    every = pace(config.steps, 2 * config.seeds * config.length, moments=100)
-    held: list[np.ndarray] = []
-    for progress in race(
-        arms,
-        lambda generator: task.batch(config.batch, generator),
-        steps=config.steps,
-        every=every,
-        seeds=[seed + 1_000 for seed in config.repetitions],
-    ):
-        held.append(np.array([[_held_out(trainer, task) for trainer in row] for row in arms.values()]))
-        perplexity = np.stack(held, axis=-1)
-        best = np.median(np.fmin.accumulate(perplexity, axis=-1), axis=1)
-        given = np.concatenate([first, _given(latent, task.encode(config.sentence))])
-        ticks = progress.loss.ticks
-        yield Run(
-            config,
-            progress.step,
-            [
-                progress.loss,
-                progress.norm,
-                Signal("perplexity", progress.loss.axes, perplexity, ticks),
-                Signal("best", ("arm", "step"), best, {"arm": ticks["arm"], "step": ticks["step"]}),
-                *_sentence(config.sentence, {**count, config.cell: given}),
-            ],
-            {
-                "baseline": task.baseline,
-                "event": events(arms),
-                "best": float(best[-1, -1]),
-                "best_at": int(ticks["step"][np.argmax(best[-1] == best[-1, -1])]),
-                "sentence": chain(given).perplexity,
-                "written": _write(latent, task, config.seed),
-            },
-        )
-
-
-# --- the sentence ---------------------------------------------------------------------------------------------------
-
-
-def _counted(config: Config, train: str) -> dict[str, CountModel]:
-    """The models that count, by how much of the past they look at."""
-    alphabet = sorted(set(config.corpus))
+def _counted(config: Config) -> dict[str, CountModel]:
+    """The models that count the training part, by how much of the past they look at."""
+    corpus = config.corpus
+    train, alphabet = split(corpus)[0], sorted(set(corpus))
     windows = Counts([train], alphabet, LONGEST)
     return {
         "full history": CountModel(Counts([train], alphabet, None), None, config.smoothing),
@@ -228,37 +160,43 @@ def _counted(config: Config, train: str) -> dict[str, CountModel]:
 
 def _sentence(sentence: str, given: Mapping[str, np.ndarray]) -> list[Signal]:
     """P(x_t | past) and the product so far, of every model."""
-    probabilities, names = np.stack(list(given.values())), tuple(given)
-    letters = tuple(sentence.replace(" ", SPACE))
+    probabilities, models = np.stack(list(given.values())), {"model": tuple(given)}
+    letters, places = tuple(visible(sentence)), range(1, len(sentence) + 1)
     return [
-        Signal("next", ("model", "time"), probabilities, {"model": names, "time": letters}),
-        Signal(
-            "sofar",
-            ("model", "time"),
-            probabilities.cumprod(axis=1),
-            {"model": names, "time": tuple(range(1, len(sentence) + 1))},
-        ),
+        Signal("next", ("model", "time"), probabilities, models | {"time": letters}),
+        Signal("sofar", ("model", "time"), probabilities.cumprod(axis=1), models | {"time": places}),
     ]
 
 
 # --- padding --------------------------------------------------------------------------------------------------------
 
 
-def _drawn(config: Config) -> tuple[Phrases, Batch]:
-    """A batch of phrases, shortest first."""
+@uses("text", "cell", "hidden", "embedding", "seed")
+def padding(config: Config) -> Snapshot:
+    """A batch of phrases of different length, shortest first.
+
+    Signals: mask (row, time); told (line, extra), the perplexity of the batch with its padding counted or left out.
+    facts: rows, the batch as text; padded, its share of padding; those of `_differences`.
+    """
+    configure_thread()
     task = Phrases(config.corpus, PHRASE)
-    batch = task.batch(PHRASES, torch.Generator().manual_seed(config.seed))
-    order = batch.lengths.argsort(stable=True)
-    return task, Batch(*(part[order] for part in batch))
+    drawn = task.batch(PHRASES, torch.Generator().manual_seed(config.seed))
+    lengths = _lengths(task, drawn)
+    order = lengths.argsort(stable=True)
+    batch = Batch(drawn.x[order], drawn.y[order], lengths[order])
+    mask = task.mask(batch).numpy().astype(float)
+    width, pad = batch.x.shape[1] + 1, task.vocabulary[task.pad]
+    facts = {"rows": "\n".join(visible(row).ljust(width, pad) for row in _rows(task, batch)), "padded": 1 - mask.mean()}
+    signals = [Signal("mask", ("row", "time"), mask), _told(task, batch)]
+    return Snapshot(config, 0, signals, facts | _differences(config, task, batch))
 
 
-def _padded(config: Config) -> list[Signal]:
-    """The mask of the batch, and what a model of order 1 that has counted its rows is told it costs on them.
+def _told(task: Phrases, batch: Batch) -> Signal:
+    """What a model of order 1 that has counted the rows is told it costs on them.
 
     Averaged over the characters this is the same for every width of the batch. Averaged over all cells it
     falls with every column of padding, since what follows ∅ is known: ∅.
     """
-    task, batch = _drawn(config)
     rows, told = _rows(task, batch), []
     for extra in EXTRA:
         wide = [row.ljust(batch.x.shape[1] + 1 + extra, task.vocabulary[task.pad]) for row in rows]
@@ -267,18 +205,11 @@ def _padded(config: Config) -> list[Signal]:
         given = [model.given(row)[1:] for row in wide]
         characters = np.concatenate([each[: len(row) - 1] for each, row in zip(given, rows)])
         told.append([chain(np.concatenate(given)).perplexity, chain(characters).perplexity])
-    return [
-        Signal("mask", ("row", "time"), task.mask(batch).numpy().astype(float)),
-        Signal(
-            "told",
-            ("line", "extra"),
-            np.transpose(told),
-            {"line": ("padding counted", "padding left out"), "extra": EXTRA},
-        ),
-    ]
+    lines = ("padding counted", "padding left out")
+    return Signal("told", ("line", "extra"), np.transpose(told), {"line": lines, "extra": EXTRA})
 
 
-def _padding(config: Config) -> dict[str, float | str]:
+def _differences(config: Config, task: Phrases, batch: Batch) -> dict[str, float]:
     """An untrained latent model reads the phrases one by one, without any padding, and as a padded batch.
 
     loss_gap          |difference| of the losses, with the padding left out
@@ -286,22 +217,16 @@ def _padding(config: Config) -> dict[str, float | str]:
     gradient_counted  the same where the loss counts the padding
     In float64, so that what is left is rounding.
     """
-    task, batch = _drawn(config)
-    model = _latent(config, task.inputs, config.seed).double()
+    model, lengths = _latent(config, task.inputs, config.seed).double(), _lengths(task, batch)
     alone = [
         task.loss(model(batch.x[i : i + 1, :n]), Batch(batch.x[i : i + 1, :n], batch.y[i : i + 1, :n])) * n
-        for i, n in enumerate(batch.lengths.tolist())
+        for i, n in enumerate(lengths.tolist())
     ]
-    loss = sum(alone) / batch.lengths.sum()
-    outputs = model(batch.x, lengths=batch.lengths)
+    loss = torch.stack(alone).sum() / lengths.sum()
+    outputs = model(batch.x, lengths=lengths)
     masked, counted = task.loss(outputs, batch), Task.loss(task, outputs, batch)
     g, g_masked, g_counted = (_gradient(each, model) for each in (loss, masked, counted))
-    width = batch.x.shape[1] + 1
     return {
-        "rows": "\n".join(
-            row.replace(" ", SPACE).ljust(width, task.vocabulary[task.pad]) for row in _rows(task, batch)
-        ),
-        "padded": 1 - float(task.mask(batch).double().mean()),
         "loss_gap": abs(masked.item() - loss.item()),
         "gradient_gap": float((g_masked - g).norm() / g.norm()),
         "gradient_counted": float((g_counted - g).norm() / g.norm()),
@@ -310,28 +235,80 @@ def _padding(config: Config) -> dict[str, float | str]:
 
 def _rows(task: Phrases, batch: Batch) -> list[str]:
     """The phrases of a batch, each at its own length."""
-    rows = torch.cat([batch.x[:, :1], batch.y], dim=1)
-    return ["".join(task.vocabulary[v] for v in row[: n + 1]) for row, n in zip(rows.tolist(), batch.lengths.tolist())]
+    rows, lengths = torch.cat([batch.x[:, :1], batch.y], dim=1), _lengths(task, batch)
+    return ["".join(task.vocabulary[v] for v in row[: n + 1]) for row, n in zip(rows.tolist(), lengths.tolist())]
+
+
+def _lengths(task: Phrases, batch: Batch) -> Tensor:
+    """(batch,) how many answers each row has."""
+    return task.mask(batch).sum(1)
 
 
 def _gradient(loss: Tensor, model: nn.Module) -> Tensor:
-    return torch.cat(
-        [each.flatten() for each in torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)]
+    parts = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+    return torch.cat([part.flatten() for part in parts])
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+def run(config: Config) -> Run:
+    """Train the latent model and the window model.
+
+    Signals: loss, norm (arm, seed, step); perplexity (arm, seed, step) of the held-out text, best (arm, step) its lowest
+    so far, the median over seeds; next, sofar (model, time) as in `factors`, with the latent model of the first seed.
+    facts: baseline, event; best and best_at (its step) of the latent model; written, a text of its own; sentence, its
+    perplexity on the sentence.
+    """
+    task = Text(config.corpus, config.length, config.order)
+    models = _counted(config)
+    counted = {name: model.given(config.sentence) for name, model in models.items()}
+    first = CountModel(models["order τ"].counts, 0).given(config.sentence[:1])
+    best = np.full(2, np.nan)
+
+    def trainer(model: nn.Module) -> Trainer:
+        return Trainer(
+            model, lambda m, batch: task.loss(_answers(m, task, batch.x), batch), config.rate, clip=config.clip
+        )
+
+    def held_out(arms: Arms) -> Iterator[Signal]:
+        perplexity = np.array([[_perplexity(trainer, task) for trainer in row] for row in arms.values()])
+        np.fmin(best, np.median(perplexity, axis=1), out=best)
+        yield Signal("perplexity", ("arm", "seed"), perplexity, arms.ticks)
+        yield Signal("best", ("arm",), best, {"arm": tuple(arms)})
+
+    def on_sentence(arms: Arms) -> Iterator[Signal | Facts]:
+        latent = arms.first[config.cell]
+        given = np.concatenate([first, _given(latent, task.encode(config.sentence))])
+        yield from _sentence(config.sentence, {**counted, config.cell: given})
+        yield {"sentence": chain(given).perplexity, "written": _write(latent, task, config.seed)}
+
+    def facts(moment: Snapshot) -> Facts:
+        low = lowest(moment["perplexity"].sel(arm=config.cell))
+        return {"baseline": task.baseline, "best": low.value, "best_at": low.step}
+
+    return train(
+        config,
+        {
+            WINDOW: lambda seed: trainer(_window(config, task.inputs, seed)),
+            config.cell: lambda seed: trainer(_latent(config, task.inputs, seed)),
+        },
+        lambda seed, generator: task.batch(config.batch, generator),
+        load=config.length,
+        moments=100,
+        measures=[Measure(held_out, series=("perplexity", "best")), Measure(on_sentence)],
+        facts=facts,
     )
 
 
-# --- the trained models ---------------------------------------------------------------------------------------------
-
-
 def _latent(config: Config, vocabulary: int, seed: int) -> Latent:
-    generator = torch.Generator().manual_seed(seed)
+    generator = stream(seed, "weights")
     cell = CELLS[config.cell](config.embedding, config.hidden, generator=generator)
     return Latent(cell, vocabulary, config.embedding, generator)
 
 
-def _window(config: Config, task: Text, seed: int) -> Autoregressive:
-    generator = torch.Generator().manual_seed(seed)
-    return Autoregressive(config.order, config.hidden, task.inputs, config.embedding, generator)
+def _window(config: Config, vocabulary: int, seed: int) -> Autoregressive:
+    return Autoregressive(config.order, config.hidden, vocabulary, config.embedding, stream(seed, "weights"))
 
 
 def _answers(model: nn.Module, task: Text, x: Tensor) -> Tensor:
@@ -339,15 +316,9 @@ def _answers(model: nn.Module, task: Text, x: Tensor) -> Tensor:
     return model(x, at=task.at) if isinstance(model, Latent) else model(x)
 
 
-def _trainer(config: Config, task: Text, model: nn.Module) -> Trainer:
-    return Trainer(
-        model, lambda model, batch: task.loss(_answers(model, task, batch.x), batch), config.rate, clip=config.clip
-    )
-
-
 @torch.no_grad()
-def _held_out(trainer: Trainer, task: Text) -> float:
-    """Perplexity of the held-out text; NaN once the model has diverged."""
+def _perplexity(trainer: Trainer, task: Text) -> float:
+    """Of the held-out text; NaN once the model has diverged."""
     if trainer.diverged is not None:
         return math.nan
     return float(task.loss(_answers(trainer.model, task, task.held_out.x), task.held_out).double().exp())
@@ -362,6 +333,5 @@ def _given(model: Latent, symbols: Tensor) -> np.ndarray:
 
 def _write(model: Latent, task: Text, seed: int) -> str:
     """A text of the model's own, from the first character of the training part on; the same dice at every moment."""
-    generator = torch.Generator().manual_seed(seed)
     start = task.train.x[:, :1]
-    return task.decode([start.item(), *model.sample(start, WRITTEN, generator)[0].tolist()])
+    return task.decode([int(start), *model.sample(start, WRITTEN, torch.Generator().manual_seed(seed))[0].tolist()])

@@ -1,7 +1,7 @@
 """Recurrence against attention: how far a token is away, what can be done at once, and what it costs.
 
-`before(config)` counts and measures at initialisation: the longest chain of operations that have to wait for each
-other, in the very graph that autograd has recorded, and the gradient that reaches tokens far from the question.
+Before training, `path` measures the gradient that reaches tokens far from the question, and `waiting` counts the longest
+chain of operations that have to wait for each other, in the very graph that autograd has recorded.
 `run(config)` trains all of them to find a value in noise and say it at the end. `measure(config)` takes time and
 memory on this machine: its numbers are facts of the moment, and differ from call to call.
 """
@@ -21,19 +21,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqcore import knobs
-from seqcore.knobs import knob
+from seqcore.engine import Arms, Measure, stream, train
+from seqcore.knobs import knob, uses
 from seqcore.models.encoder import Embedding, Encoder, EncoderLayer
 from seqcore.models.gru import GRU
 from seqcore.models.latent import Readout
 from seqcore.models.lstm import LSTM
 from seqcore.models.rnn import RNN
 from seqcore.probes import layers as probe
-from seqcore.record import Run, Signal
+from seqcore.probes.agreement import agreement
+from seqcore.record import Signal, Snapshot
+from seqcore.runs import Facts, Reading, Run, checkpoint
 from seqcore.tasks import Batch
 from seqcore.tasks.recall import Needle
-from seqcore.training import Trainer, events, pace, race, settle
+from seqcore.training import Trainer, configure_thread
 
-CELLS: dict[str, Callable[..., nn.Module]] = {
+CELLS: dict[str, Callable[..., RNN | LSTM | GRU]] = {
     "RNN": RNN,
     "LSTM": LSTM,
     "GRU": GRU,
@@ -45,7 +48,8 @@ VALUES, BATCH, PROBED, TESTED = 8, 32, 8, 128
 TESTS = 20  # moments at which all arms are tested
 LOAD = 27  # of one time step of all arms, in the units of `pace`
 
-TIMED = ("RNN", "LSTM", "GRU", ENCODER, "encoder, map kept")
+MAP_KEPT, OTHER_KERNEL = "encoder, map kept", "torch.nn.GRU"
+TIMED = ("RNN", "LSTM", "GRU", ENCODER, MAP_KEPT, OTHER_KERNEL)
 TIMED_BATCH, SHORTEST = 8, 16
 REPEATS, ENOUGH = 5, 0.06  # a measurement is repeated so often, or for so many seconds
 
@@ -82,103 +86,97 @@ class Reader(Readout):
         return self.embedding(x)
 
 
-def before(config: Config) -> Run:
-    """The instant picture.
+NETWORK = ("length", "width", "heads", "layers", "seed")
 
-    Signals: `arrives` (arm, seed, lag) ‖dL/dx‖ of the token so many steps before the question, over that of the token
-    one step before it, in float64; `chain` (arm, length) operations that wait for each other.
-    facts: decades (arm -> log10 of `arrives` at the farthest token, the median over the seeds), chain (arm -> at this
-    length), slope (arm -> operations that one more token adds), agreement with torch.
+
+@uses(*NETWORK, "seeds")
+def path(config: Config) -> Snapshot:
+    """Signal arrives (arm, seed, lag): ‖dL/dx‖ of the token so many steps before the question, over that of the token one
+    step before it, in float64, before training.
+
+    facts: decades (arm -> log10 of `arrives` at the farthest token, the median over the seeds), agreement with torch.
     """
-    settle()
+    configure_thread()
     task = Needle(config.length, VALUES)
-    arrives = np.array(
-        [
-            [
-                _arrives(_model(config, arm, task, seed).double(), task, _probed(task, seed))
-                for seed in config.repetitions
-            ]
-            for arm in ARMS
-        ]
-    )
+
+    def arriving(arm: str, seed: int) -> np.ndarray:
+        checkpoint()
+        return _arrives(_model(config, arm, task, seed).double(), task, task.batch(PROBED, stream(seed, "probe")))
+
+    arrives = np.array([[arriving(arm, seed) for seed in config.repetitions] for arm in ARMS])
+    decades = np.median(np.log10(arrives[:, :, -1]), axis=1).tolist()
+    facts = {"decades": dict(zip(ARMS, decades)), "agreement": _agreement(config)}
+    return Snapshot(config, 0, [_arrives_signal(config, arrives)], facts)
+
+
+@uses("length", "heads", "layers", "seed")
+def waiting(config: Config) -> Snapshot:
+    """Signal chain (arm, length): operations that wait for each other.
+
+    facts: chain (arm -> at this length), slope (arm -> operations that one more token adds).
+    """
+    configure_thread()
     lengths, counted = (2, (config.length + 2) // 2, config.length), TIMED[:4]
     chains = np.array([[_chain(config, arm, length) for length in lengths] for arm in counted])
-    facts = {
-        "decades": dict(zip(ARMS, np.median(np.log10(arrives[:, :, -1]), axis=1).tolist())),
-        "chain": dict(zip(counted, chains[:, -1].tolist())),
-        "slope": dict(zip(counted, ((chains[:, -1] - chains[:, 0]) / (lengths[-1] - lengths[0])).tolist())),
-        "agreement": _agreement(config),
-    }
-    signals = [
-        _arrives_signal(config, arrives),
-        Signal("chain", ("arm", "length"), chains, {"arm": counted, "length": lengths}),
-    ]
-    return Run(config, 0, signals, facts)
+    slopes = (chains[:, -1] - chains[:, 0]) / (lengths[-1] - lengths[0])
+    facts = {"chain": dict(zip(counted, chains[:, -1].tolist())), "slope": dict(zip(counted, slopes.tolist()))}
+    signal = Signal("chain", ("arm", "length"), chains, {"arm": counted, "length": lengths})
+    return Snapshot(config, 0, [signal], facts)
 
 
-def run(config: Config) -> Iterator[Run]:
+@uses(*NETWORK, "seeds", "rate", "steps")
+def run(config: Config) -> Run:
     """Train all arms to answer the question at the end with the value that stood after the marker.
 
-    Signals: loss, norm, right (arm, seed, step) on a fixed batch; arrives (arm, seed, lag) as in `before`, now, in float32;
+    Signals: loss, norm, right (arm, seed, step) on a fixed batch; arrives (arm, seed, lag) as in `path`, now, in float32;
     look (example, time) where the first encoder looks from the question.
-    facts: baseline, chance, event.
+    facts: baseline, chance; learned, arm -> the share of right answers, the mean over seeds; event.
     """
-    settle()
     task = Needle(config.length, VALUES)
-    arms = {
-        arm: [
-            Trainer(
-                _model(config, arm, task, seed),
-                lambda model, batch: task.loss(_answer(model, batch.x), batch),
-                config.rate,
-            )
-            for seed in config.repetitions
+    test = task.batch(TESTED, stream(config.seed, "probe"))
+    probed = Batch(test.x[:PROBED], test.y[:PROBED])
+
+    def trainer(seed: int, arm: str) -> Trainer:
+        model = _model(config, arm, task, seed)
+        return Trainer(model, lambda model, batch: task.loss(_answer(model, batch.x), batch), config.rate)
+
+    def look(arms: Arms) -> list[Signal | Facts]:
+        right = arms.each(lambda model: _score(model, task, test))
+        return [
+            {"learned": dict(zip(arms, right.mean(axis=1).tolist()))},
+            Signal("right", ("arm", "seed"), right, arms.ticks),
+            _arrives_signal(config, arms.each(lambda model: _arrives(model, task, probed))),
+            _look(arms.first[ENCODER], test),
         ]
-        for arm in ARMS
-    }
-    test = task.batch(TESTED, torch.Generator().manual_seed(config.seed + 10_000))
-    every = pace(config.steps, LOAD * config.length * config.seeds)
-    tested: list[int] = []
-    scores: list[list[list[float]]] = []
-    for progress in race(
-        arms,
-        lambda generator: task.batch(BATCH, generator),
-        steps=config.steps,
-        every=every,
-        seeds=[seed + 1_000 for seed in config.repetitions],
-    ):
-        if progress.step == config.steps or progress.step >= len(tested) * config.steps / TESTS:
-            tested.append(progress.step)
-            scores.append([[_score(each.model, task, test) for each in row] for row in arms.values()])
-            probed = Batch(test.x[:PROBED], test.y[:PROBED])
-            arrives = np.array([[_arrives(each.model, task, probed) for each in row] for row in arms.values()])
-            look = _look(arms[ENCODER][0].model, test)
-        ticks = {"arm": ARMS, "seed": tuple(config.repetitions), "step": tuple(tested)}
-        yield Run(
-            config,
-            progress.step,
-            [
-                progress.loss,
-                progress.norm,
-                Signal("right", ("arm", "seed", "step"), np.moveaxis(scores, 0, 2), ticks),
-                _arrives_signal(config, arrives),
-                look,
-            ],
-            {"baseline": task.baseline, "chance": 1 / VALUES, "event": events(arms)},
-        )
+
+    return train(
+        config,
+        {arm: partial(trainer, arm=arm) for arm in ARMS},
+        lambda seed, generator: task.batch(BATCH, generator),
+        load=LOAD * config.length / len(ARMS),
+        measures=[Measure(look, series=("right",), times=TESTS)],
+        facts={"baseline": task.baseline, "chance": 1 / VALUES},
+    )
 
 
-def measure(config: Config) -> Iterator[Run]:
+@uses("width", "heads", "longest", "seed")
+def measure(config: Config) -> Run:
     """Time and memory of one layer, forward and backward, one length after the other; a moment after each measurement.
+
+    It belongs to one reader and is never kept for another: what a clock says is true of one moment on one machine.
 
     Signals: duration (arm, length) in milliseconds of this thread's processor time, the least of several; held (arm,
     length) megabytes that wait for the backward pass; and duration_theory (arm, length), lines ∝ T² d and ∝ T d²
     through the newest measurement of the encoder and of the LSTM. What is not measured yet is NaN.
-    facts: steps, batch, crossover (arm -> the length from which on the encoder costs more than it, 0 if always, None
-    if not within arrives), ratio (arm -> encoder over arm, at the greatest length measured so far).
+    facts: batch, crossover (arm -> the length from which on the encoder costs more than it, 0 if always, None if it does not
+    cost more at the greatest), ratio (arm -> encoder over arm, at the greatest length measured so far), last (arm ->
+    milliseconds at the greatest length, once all are measured; empty before).
     """
-    settle()
-    generator = torch.Generator().manual_seed(config.seed)
+    return Run(config, _measurements(config), len(TIMED) * len(config.lengths), personal=True)
+
+
+def _measurements(config: Config) -> Iterator[Reading]:
+    generator = stream(config.seed, "weights")
     layers = _layers(config, generator)
     lengths = config.lengths
     duration, held = np.full((2, len(TIMED), len(lengths)), np.nan)
@@ -187,30 +185,30 @@ def measure(config: Config) -> Iterator[Run]:
         x = torch.randn(TIMED_BATCH, length, config.width, generator=generator)
         for i, arm in enumerate(TIMED):
             # Another thread may have taken over since the last moment, and this setting belongs to the thread.
-            settle()
+            configure_thread()
             held[i, j] = _held(layers[arm], x) / 1e6
             duration[i, j] = 1e3 * _duration(layers[arm], x)
             yield _measured(config, j * len(TIMED) + i + 1, duration, held)
 
 
-def _measured(config: Config, step: int, duration: np.ndarray, held: np.ndarray) -> Run:
+def _measured(config: Config, step: int, duration: np.ndarray, held: np.ndarray) -> Reading:
     lengths, ticks = config.lengths, {"arm": TIMED, "length": config.lengths}
     times = dict(zip(TIMED, duration))
     powers = {"∝ T² d": (times[ENCODER], 2), "∝ T d²": (times["LSTM"], 1)}
     theory = [_through_newest(np.array(lengths), *line) for line in powers.values()]
     pairs = {arm: _ratios(times[ENCODER], times[arm]) for arm in ("RNN", "LSTM", "GRU")}
-    signals = [
+    pictures = [
         Signal("duration", ("arm", "length"), duration, ticks),
         Signal("held", ("arm", "length"), held, ticks),
         Signal("duration_theory", ("arm", "length"), theory, {"arm": tuple(powers), "length": lengths}),
     ]
     facts = {
-        "steps": len(TIMED) * len(lengths),
         "batch": TIMED_BATCH,
         "crossover": {arm: crossover(lengths[: len(ratio)], ratio) for arm, ratio in pairs.items()},
         "ratio": {arm: float(ratio[-1]) if len(ratio) else math.nan for arm, ratio in pairs.items()},
+        "last": dict(zip(TIMED, duration[:, -1].tolist())) if np.isfinite(duration).all() else {},
     }
-    return Run(config, step, signals, facts)
+    return Reading(step, pictures=pictures, facts=facts)
 
 
 def crossover(lengths: tuple[int, ...], ratio: np.ndarray) -> float | None:
@@ -243,11 +241,14 @@ def _through_newest(lengths: np.ndarray, measured: np.ndarray, power: int) -> np
 
 
 def _layers(config: Config, generator: torch.Generator) -> dict[str, Callable[[Tensor], Tensor]]:
-    """What is timed: one layer each of the same width, and the encoder's once more with every attention weight kept."""
+    """What is timed: one layer each of the same width; the encoder's once more with every attention weight kept, and the GRU
+    once more as torch computes it, since a clock times a kernel as much as its equations.
+    """
     d = config.width
     layer = EncoderLayer(d, config.heads, 2 * d, generator=generator)
     cells = {arm: CELLS[arm](d, d, generator=generator) for arm in TIMED if arm in CELLS}
-    return cells | {ENCODER: layer, TIMED[-1]: lambda x: layer.trace(x)[0]}
+    twin = cells["GRU"].twin()
+    return cells | {ENCODER: layer, MAP_KEPT: lambda x: layer.trace(x)[0], OTHER_KERNEL: lambda x: twin(x)[0]}
 
 
 def _duration(layer: Callable[[Tensor], Tensor], x: Tensor) -> float:
@@ -279,7 +280,7 @@ def _chain(config: Config, arm: str, length: int) -> int:
 
     Counted in the equations one by one (`trace`), with the smallest width: the chain does not depend on it.
     """
-    generator = torch.Generator().manual_seed(config.seed)
+    generator = stream(config.seed, "weights")
     width = 2 * config.heads
     x = torch.randn(1, length, width, generator=generator)
     if arm == ENCODER:
@@ -294,7 +295,7 @@ def longest_chain(y: Tensor) -> int:
     """The number of operations on the longest way through the graph that led to y."""
     depth: dict[Any, int] = {}
     inputs: dict[Any, list] = {}
-    waiting = [y.grad_fn]
+    waiting: list[Any] = [y.grad_fn]
     while waiting:
         node = waiting[-1]
         if node not in inputs:
@@ -309,7 +310,7 @@ def longest_chain(y: Tensor) -> int:
 
 def _model(config: Config, arm: str, task: Needle, seed: int) -> nn.Module:
     """A fresh model; the two LSTMs of one seed have equal weights but for the bias."""
-    generator, d = torch.Generator().manual_seed(seed), config.width
+    generator, d = stream(seed, "weights"), config.width
     if arm == ENCODER:
         return Encoder(task.inputs, d, config.heads, 2 * d, config.layers, task.outputs, generator=generator)
     return Reader(CELLS[arm](d, d, generator=generator), task, d, generator)
@@ -325,10 +326,6 @@ def _score(model: nn.Module, task: Needle, test: Batch) -> float:
     return task.score(_answer(model, test.x), test)
 
 
-def _probed(task: Needle, seed: int) -> Batch:
-    return task.batch(PROBED, torch.Generator().manual_seed(seed + 10_000))
-
-
 def _arrives(model: nn.Module, task: Needle, batch: Batch) -> np.ndarray:
     """‖dL/dx‖ by lag 1, 2 ... before the question, over that at lag 1: (time - 1,)."""
     x = F.one_hot(batch.x, task.inputs).to(next(model.parameters()))
@@ -337,7 +334,7 @@ def _arrives(model: nn.Module, task: Needle, batch: Batch) -> np.ndarray:
 
 
 def _arrives_signal(config: Config, reach: np.ndarray) -> Signal:
-    ticks = {"arm": ARMS, "seed": tuple(config.repetitions), "lag": tuple(range(1, config.length))}
+    ticks = {"arm": ARMS, "seed": config.repetitions, "lag": range(1, config.length)}
     return Signal("arrives", ("arm", "seed", "lag"), reach, ticks)
 
 
@@ -354,17 +351,16 @@ def _look(model: Encoder, test: Batch) -> Signal:
     shown = test.x.shape[1] // 4 + 2
     ticks = {
         "example": tuple(f"{int(test.y[row])} at {places[row]}" for row in rows),
-        "time": tuple(range(1, shown + 1)),
+        "time": range(1, shown + 1),
     }
     return Signal("look", ("example", "time"), trail[-1].attention.weights[:, :, -1, :shown].amax(1).numpy(), ticks)
 
 
-@torch.no_grad()
 def _agreement(config: Config) -> float:
     """max |ours - torch.nn| over one layer of each kind, on the same noise."""
-    generator, d = torch.Generator().manual_seed(config.seed), config.width
+    generator, d = stream(config.seed, "weights"), config.width
     x = torch.randn(1, config.length, d, generator=generator)
     layer = EncoderLayer(d, config.heads, 2 * d, generator=generator)
-    cells = [CELLS[arm](d, d, generator=generator) for arm in CELLS]
-    gaps = [layer(x) - layer.twin()(x), *(cell(x) - cell.twin()(x)[0] for cell in cells)]
-    return max(float(gap.abs().max()) for gap in gaps)
+    return max(
+        agreement(each, x) or 0.0 for each in (layer, *(cell(d, d, generator=generator) for cell in CELLS.values()))
+    )

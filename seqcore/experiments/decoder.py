@@ -12,9 +12,9 @@ to reverse, written by a decoder that also reads an encoder's memory, whose answ
 from __future__ import annotations
 
 import abc
-import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,15 +22,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqcore import knobs
-from seqcore.knobs import knob
+from seqcore.engine import Arms, Measure, stream, train
+from seqcore.knobs import knob, uses
 from seqcore.models.attention import causal
 from seqcore.models.decoder import Decoder, DecoderLayer
 from seqcore.models.transformer import Transformer, Written, extend
-from seqcore.record import Run, Signal
+from seqcore.probes.agreement import gap
+from seqcore.record import Signal, Snapshot
+from seqcore.runs import Run
 from seqcore.tasks import Batch, Task
 from seqcore.tasks.markov import MarkovSource
 from seqcore.tasks.translation import START, Reverse, exact_match, shifted
-from seqcore.training import Trainer, events, pace, race, settle, trapezoid
+from seqcore.training import Trainer, configure_thread, trapezoid
+from seqcore.weights import pack, unpack
 
 ARMS = {"causal mask": True, "no mask": False}
 BATCH, HELD_OUT = 32, 64
@@ -107,9 +111,11 @@ class Case(abc.ABC):
 class Continuing(Case):
     """A decoder alone goes on with the symbols of a Markov source."""
 
+    task: MarkovSource
+
     def __init__(self, config: Config):
         self.config = config
-        source = torch.Generator().manual_seed(config.seed)
+        source = stream(config.seed, "weights")
         self.task = MarkovSource.drawn(config.symbols, config.order, config.sharpness, config.length, source)
         self.first = config.order + 1
 
@@ -120,6 +126,7 @@ class Continuing(Case):
         )
 
     def decoder(self, model: nn.Module) -> Decoder:
+        assert isinstance(model, Decoder)
         return model
 
     def memory(self, model: nn.Module, batch: Batch) -> None:
@@ -147,6 +154,7 @@ class Continuing(Case):
 class Reversing(Case):
     """An encoder reads digits, a decoder writes them from last to first."""
 
+    task: Reverse
     first = 1
 
     def __init__(self, config: Config):
@@ -160,9 +168,11 @@ class Reversing(Case):
         )
 
     def decoder(self, model: nn.Module) -> Decoder:
+        assert isinstance(model, Transformer)
         return model.decoder
 
     def memory(self, model: nn.Module, batch: Batch) -> Tensor:
+        assert isinstance(model, Transformer)
         return model.encoder(batch.x)
 
     def shown(self, batch: Batch) -> Tensor:
@@ -181,55 +191,65 @@ class Reversing(Case):
         return self.task.decode(symbols)
 
 
-CASES: dict[str, type[Case]] = {"Markov source": Continuing, "reverse": Reversing}
+CASES: dict[str, Callable[[Config], Case]] = {"Markov source": Continuing, "reverse": Reversing}
 
 
-# --- the instant picture --------------------------------------------------------------------------------------------
+# --- before training ------------------------------------------------------------------------------------------------
 
 
+SOURCE = ("task", "length", "symbols", "order", "sharpness", "seed")
+NETWORK = ("width", "heads", "layers")
+
+
+@uses(*SOURCE, *NETWORK)
 @torch.no_grad()
-def before(config: Config) -> Run:
+def sight(config: Config) -> Snapshot:
     """What the mask lets through, measured on untrained models of equal weights.
 
     Signals: visible (query, key); moved (arm, position, changed): log₁₀ of how far an output moves, as a share of its
     length, when one token is changed; NaN where not one bit moves.
-    facts: leak and leak_open, the largest such share at places before the change; cache, the largest difference between
-    probabilities with kept keys and values and those computed anew; source and vocabulary, sizes; parameters; baseline
-    and floor in nats; agreement of a decoder layer with torch.
+    facts: leak and leak_open, the largest such share at places before the change.
     """
-    settle()
+    configure_thread()
     case = CASES[config.task](config)
-    batch = case.held_out(1, torch.Generator().manual_seed(config.seed + 10_000))
-    models = {name: case.model(mask, torch.Generator().manual_seed(config.seed)) for name, mask in ARMS.items()}
-    share = np.stack([_moved(case, model, batch) for model in models.values()])
+    batch = case.held_out(1, stream(config.seed, "probe"))
+    share = np.stack([_moved(case, case.model(mask, stream(config.seed, "weights")), batch) for mask in ARMS.values()])
     leak, leak_open = (float(np.triu(each, 1).max()) for each in share)
     T = share.shape[-1]
-    places = tuple(range(1, T + 1))
-    with np.errstate(divide="ignore"):
-        decades = np.where(share > 0, np.log10(share), np.nan)
+    places = range(1, T + 1)
+    ticks = {"arm": tuple(ARMS), "position": places, "changed": places}
+    decades = np.log10(share, out=np.full_like(share, np.nan), where=share > 0)
     signals = [
         Signal("visible", ("query", "key"), causal(T).numpy(), {"query": places, "key": places}),
-        Signal(
-            "moved",
-            ("arm", "position", "changed"),
-            decades,
-            {"arm": tuple(models), "position": places, "changed": places},
-        ),
+        Signal("moved", ("arm", "position", "changed"), decades, ticks),
     ]
-    memory = case.memory(models["causal mask"], batch)
+    return Snapshot(config, 0, signals, {"leak": leak, "leak_open": leak_open})
+
+
+@uses(*SOURCE, *NETWORK)
+@torch.no_grad()
+def sizes(config: Config) -> Snapshot:
+    """The decoder with its mask in numbers, and no signals.
+
+    facts: time, source (0 without an encoder) and vocabulary, sizes; parameters; baseline and floor in nats; cache, the
+    largest difference between probabilities with kept keys and values and those computed anew; agreement of a decoder layer.
+    """
+    configure_thread()
+    case = CASES[config.task](config)
+    batch = case.held_out(1, stream(config.seed, "probe"))
+    model = case.model(True, stream(config.seed, "weights"))
+    memory, T = case.memory(model, batch), case.shown(batch).shape[1]
     facts = {
-        "leak": leak,
-        "leak_open": leak_open,
-        "cache": _cache_gap(case, models["causal mask"], batch, *_write(case, models["causal mask"], batch)),
         "time": T,
         "source": 0 if memory is None else memory.shape[1],
         "vocabulary": case.task.outputs,
-        "parameters": sum(weight.numel() for weight in models["causal mask"].parameters()),
+        "parameters": sum(weight.numel() for weight in model.parameters()),
         "baseline": case.task.baseline,
         "floor": case.task.floor,
+        "cache": _cache_gap(case, model, batch, *_write(case, model, batch)),
         "agreement": _agreement(config, T),
     }
-    return Run(config, 0, signals, facts)
+    return Snapshot(config, 0, [], facts)
 
 
 def _moved(case: Case, model: nn.Module, batch: Batch) -> np.ndarray:
@@ -247,65 +267,56 @@ def _moved(case: Case, model: nn.Module, batch: Batch) -> np.ndarray:
 
 def _agreement(config: Config, T: int) -> float:
     """max |ours - torch.nn.TransformerDecoderLayer| of a decoder layer of these sizes."""
-    generator = torch.Generator().manual_seed(config.seed)
+    generator = stream(config.seed, "weights")
     layer = DecoderLayer(config.width, config.heads, 2 * config.width, generator=generator)
     x, memory = (torch.randn(2, T, config.width, generator=generator) for _ in range(2))
-    return float((layer.trace(x, memory)[0] - layer.twin()(x, memory, tgt_mask=~causal(T))).abs().max())
+    return gap(layer.trace(x, memory)[0], layer.twin()(x, memory, tgt_mask=~causal(T)))
 
 
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-def run(config: Config) -> Iterator[Run]:
+@uses(*SOURCE, *NETWORK, "rate", "steps", "seeds")
+def run(config: Config) -> Run:
     """Train with the mask and without, from equal weights, on equal batches.
 
-    Signals: loss (arm, seed, step); trained and honest (arm, seed, step), both on held-out rows; weights
-    (arm, head, query, key) of the last layer's self-attention for one held-out row; parameters (arm, parameter) of the
-    first seed, in half precision, from which `write` writes; and where an answer is right or wrong
-    right (arm, seed, step), the share of held-out rows it writes without a mistake when it writes alone.
-    facts: baseline, floor, measured (the step of all signals but loss), event.
+    Signals: loss, norm (arm, seed, step); trained and honest (arm, seed, step), both on held-out rows, and where an answer is
+    right or wrong right (arm, seed, step), the share of held-out rows that it writes without a mistake when it writes alone;
+    weights (arm, head, query, key) of the last layer's self-attention for one held-out row; parameters (arm, parameter) of
+    the first seed, from which `write` writes.
+    facts: baseline, floor, measured (the step of all signals but loss and norm), event.
     """
-    settle()
     case = CASES[config.task](config)
     schedule = trapezoid(config.steps)
-    arms = {
-        name: [
-            Trainer(
-                case.model(mask, torch.Generator().manual_seed(seed)),
-                lambda model, batch: _trained(case, model, batch),
-                config.rate,
-                clip=1.0,
-                schedule=schedule,
-            )
-            for seed in config.repetitions
-        ]
-        for name, mask in ARMS.items()
+    batch = case.held_out(HELD_OUT, stream(config.seed, "probe"))
+    numbers: dict[str, Callable[[nn.Module], float]] = {
+        "trained": lambda model: float(_trained(case, model, batch)),
+        "honest": lambda model: float(_honest(case, model, batch)),
     }
-    batch = case.held_out(HELD_OUT, torch.Generator().manual_seed(config.seed + 10_000))
-    every = pace(config.steps, STEP_COST * len(arms) * config.seeds * config.layers * config.width * config.length)
-    measured: list[tuple[int, np.ndarray]] = []
-    pictures: list[Signal] = []
-    for progress in race(
-        arms,
-        lambda generator: case.task.batch(BATCH, generator),
-        steps=config.steps,
-        every=every,
-        seeds=[seed + 1_000 for seed in config.repetitions],
-    ):
-        if progress.step >= len(measured) * config.steps / MEASURES or progress.step == config.steps:
-            measured.append((progress.step, _measure(case, arms, batch)))
-            pictures = [*_curves(config, case, arms, measured), *_pictures(case, arms, batch)]
-        yield Run(
-            config,
-            progress.step,
-            [progress.loss, *pictures],
-            {
-                "baseline": case.task.baseline,
-                "floor": case.task.floor,
-                "measured": measured[-1][0],
-                "event": events(arms),
-            },
-        )
+    if isinstance(case, Reversing):
+        numbers["right"] = lambda model: exact_match(_write(case, model, batch)[0].tokens, batch.y)
+
+    def trainer(seed: int, mask: bool) -> Trainer:
+        model = case.model(mask, stream(seed, "weights"))
+        return Trainer(model, partial(_trained, case), config.rate, clip=1.0, schedule=schedule)
+
+    @torch.no_grad()
+    def look(arms: Arms) -> list[Signal]:
+        curves = [Signal(name, ("arm", "seed"), arms.each(of), arms.ticks) for name, of in numbers.items()]
+        return [*curves, _maps(case, arms.first, batch), pack(arms.first)]
+
+    return train(
+        config,
+        {name: partial(trainer, mask=mask) for name, mask in ARMS.items()},
+        lambda seed, generator: case.task.batch(BATCH, generator),
+        load=STEP_COST * config.layers * config.width * config.length,
+        measures=[Measure(look, series=tuple(numbers), times=MEASURES)],
+        facts=lambda moment: {
+            "baseline": case.task.baseline,
+            "floor": case.task.floor,
+            "measured": moment["honest"].ticks["step"][-1],
+        },
+    )
 
 
 def _trained(case: Case, model: nn.Module, batch: Batch) -> Tensor:
@@ -321,61 +332,23 @@ def _honest(case: Case, model: nn.Module, batch: Batch) -> Tensor:
     return case.task.loss(torch.stack([decoder(tokens[:, :t], memory)[:, -1] for t in prefixes], 1), batch)
 
 
-@torch.no_grad()
-def _measure(case: Case, arms: dict[str, list[Trainer]], batch: Batch) -> np.ndarray:
-    """(what, arm, seed): trained loss, honest loss, and the share of rows written without a mistake."""
-    numbers = [
-        [
-            (_trained(case, model, batch), _honest(case, model, batch), _exact(case, model, batch))
-            for model in (trainer.model for trainer in trainers)
-        ]
-        for trainers in arms.values()
-    ]
-    return np.moveaxis(np.array(numbers, dtype=float), 2, 0)
-
-
-def _exact(case: Case, model: nn.Module, batch: Batch) -> float:
-    """The share of rows that it writes right, alone; NaN for a source, which may go on in more than one way."""
-    if isinstance(case, Continuing):
-        return math.nan
-    written, _ = _write(case, model, batch)
-    return exact_match(written.tokens, batch.y)
-
-
-def _curves(config: Config, case: Case, arms: dict, measured: list[tuple[int, np.ndarray]]) -> list[Signal]:
-    steps, numbers = zip(*measured)
-    ticks = {"arm": tuple(arms), "seed": tuple(config.repetitions), "step": steps}
-    values = np.stack(numbers, axis=-1)
-    names = ("trained", "honest") if isinstance(case, Continuing) else ("trained", "honest", "right")
-    return [Signal(name, ("arm", "seed", "step"), curve, ticks) for name, curve in zip(names, values)]
-
-
-@torch.no_grad()
-def _pictures(case: Case, arms: dict[str, list[Trainer]], batch: Batch) -> list[Signal]:
-    """Of the first seed: where each arm looks in the first row, and all its weights."""
-    models = [trainers[0].model for trainers in arms.values()]
+def _maps(case: Case, models: dict[str, nn.Module], batch: Batch) -> Signal:
+    """Where each model looks in the first row."""
     row = Batch(batch.x[:1], batch.y[:1])
     tokens = case.shown(row)
-    maps = [case.decoder(model).trace(tokens, case.memory(model, row))[1][-1].attention.weights[0] for model in models]
+    traces = [case.decoder(model).trace(tokens, case.memory(model, row))[1] for model in models.values()]
+    maps = [trail[-1].attention.weights[0] for trail in traces]
     names = tuple(case.task.vocabulary[token] for token in tokens[0].tolist())
-    packed = [nn.utils.parameters_to_vector(model.parameters()).half() for model in models]
-    return [
-        Signal(
-            "weights",
-            ("arm", "head", "query", "key"),
-            torch.stack(maps).numpy(),
-            {"arm": tuple(arms), "query": names, "key": names},
-        ),
-        Signal("parameters", ("arm", "parameter"), torch.stack(packed).numpy(), {"arm": tuple(arms)}),
-    ]
+    ticks = {"arm": tuple(models), "query": names, "key": names}
+    return Signal("weights", ("arm", "head", "query", "key"), torch.stack(maps).numpy(), ticks)
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
-def write(run: Run, arm: str, temperature: float | None = None, draw: int = 0) -> Run:
-    """What one arm of a moment of `run` writes, symbol by symbol, by the weights that the moment carries.
+def write(moment: Snapshot, arm: str, temperature: float | None = None, draw: int = 0) -> Snapshot:
+    """What one arm writes, symbol by symbol, by the weights that a moment of `run` carries: the newest one.
 
     temperature  None for the likeliest symbol each time, otherwise one is drawn; draw  the seed to draw from
 
@@ -383,20 +356,19 @@ def write(run: Run, arm: str, temperature: float | None = None, draw: int = 0) -
     distribution after these very symbols, or 1 on the right digit.
     facts: prompt, text, and for reversed digits wanted; cache, the largest difference to probabilities that were computed
     anew (None without a mask: there is no cache then, since every new symbol changes the old states).
+    Raises ValueError for a moment without weights.
     """
-    settle()
-    config = run.config
+    configure_thread()
+    config = moment.config
     case = CASES[config.task](config)
-    model = case.model(ARMS[arm], torch.Generator())
-    packed = torch.from_numpy(np.array(run["parameters"].pick(arm=arm).values, dtype=np.float32))
-    nn.utils.vector_to_parameters(packed, model.parameters())
-    batch = case.held_out(1, torch.Generator().manual_seed(config.seed + 10_000))
+    model = unpack(moment, arm, case.model(ARMS[arm], torch.Generator()))
+    batch = case.held_out(1, stream(config.seed, "probe"))
     written, row = _write(case, model, batch, temperature, torch.Generator().manual_seed(draw))
     steps = written.tokens.shape[1]
     values = np.stack([written.probabilities[0].numpy(), case.truth(batch, row[0])])
     ticks = {
         "line": (arm, "truth"),
-        "time": tuple(range(case.first, case.first + steps)),
+        "time": range(case.first, case.first + steps),
         "symbol": case.task.vocabulary,
     }
     facts = {
@@ -405,7 +377,7 @@ def write(run: Run, arm: str, temperature: float | None = None, draw: int = 0) -
         "wanted": case.text(batch.y[0]) if isinstance(case, Reversing) else None,
         "cache": _cache_gap(case, model, batch, written, row, temperature) if ARMS[arm] else None,
     }
-    return Run(config, run.step, [Signal("taken", ("line", "time", "symbol"), values, ticks)], facts)
+    return Snapshot(config, moment.step, [Signal("taken", ("line", "time", "symbol"), values, ticks)], facts)
 
 
 def _write(
@@ -426,4 +398,4 @@ def _cache_gap(
 ) -> float:
     """max |p with kept keys and values - p computed anew from all symbols|."""
     logits = case.decoder(model)(row[:, :-1], case.memory(model, batch))[:, -written.tokens.shape[1] :]
-    return float(((logits / (temperature or 1.0)).softmax(-1) - written.probabilities).abs().max())
+    return gap((logits / (temperature or 1.0)).softmax(-1), written.probabilities)

@@ -1,28 +1,30 @@
-"""Encoder: who hears of a changed token, padding that nobody sees, and what lets a deep stack learn.
+"""Encoder: which outputs move when a token is changed, padding that is never read, and what lets a deep stack learn.
 
-`before(config)` looks at fresh encoders: one token is changed, and the states of both runs are compared place by
-place, bit by bit; rows of many lengths go through the same weights, padded and alone; and one backward pass tells
-what gradient each layer gets. `run(config)` trains the same encoders to reverse their input. The arms differ only in
+Fresh encoders: one token is changed, and the states of both passes are compared place by place, bit by bit (`block`,
+`stack`); rows of many lengths go through the same weights, padded and alone (`padding`); and one backward pass tells
+what gradient each layer gets (`gradient`). `run(config)` trains the same encoders to reverse their input. The arms differ only in
 what stands around a sublayer (residual connection, layer normalisation); their other weights are equal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from seqcore import knobs
-from seqcore.knobs import knob
+from seqcore.engine import Arms, Measure, stream, train
+from seqcore.knobs import knob, uses
 from seqcore.models.encoder import Encoder, EncoderLayer
 from seqcore.probes import layers as probe
-from seqcore.record import Run, Signal
-from seqcore.tasks import Batch
+from seqcore.probes.agreement import agreement
+from seqcore.record import Signal, Snapshot
+from seqcore.runs import Facts, Run, checkpoint
 from seqcore.tasks.order import Reverse
-from seqcore.training import Trainer, events, pace, race, settle
+from seqcore.training import Trainer, configure_thread
 
 
 class Surrounding(NamedTuple):
@@ -39,6 +41,7 @@ ARMS = {
     "norm only": Surrounding("post", False),
     "nothing": Surrounding("none", False),
 }
+USUAL = "residual + pre-norm"
 SYMBOLS, BATCH, TESTED = 10, 32, 64
 LONGEST = 32
 LENGTHS = (3, 4, 6, 8, 12, 16, 20, 24, 28, 31)  # of the rows that are padded to LONGEST
@@ -68,108 +71,115 @@ class Config(knobs.Repeated):
     seeds: int = knob(2, "Seeds", 1, 4, group="Repetition", help="How many models, each with its own weights and data.")
 
 
-def before(config: Config) -> Run:
-    """The instant picture.
+NETWORK = ("layers", "heads", "width", "feedforward", "seed")
 
-    Signals: `moved` (arm, sublayer, position, changed) and `travel` (arm, stage, changed, position), log10 of the
-    relative change of a state, NaN where not one bit changed; `padded` (line, length) the largest difference between
-    a padded row's outputs and those of the row alone; `by_layer` (arm, seed, layer).
-    facts: tokens, heard and kept (outputs that move after attention, and after the feed-forward network), apart (the
-    largest difference under padding), weights (how many), decades (arm -> of the gradient, first layer against last,
-    median over the seeds), agreement with torch.
+
+@uses(*NETWORK, "length")
+def block(config: Config) -> Snapshot:
+    """Who moves in the first layer of a fresh encoder when one token is changed, in its two sublayers alone.
+
+    Signal moved (arm, sublayer, changed, position), log10 of the relative change of a state, NaN where not one bit changed.
+    facts: tokens; heard and kept, the outputs that move after attention and after the feed-forward network; agreement.
     """
-    settle()
-    task = Reverse(config.length, SYMBOLS)
-    x = task.batch(1, torch.Generator().manual_seed(config.seed + 1_000)).x
+    configure_thread()
+    x = _tokens(config)
     models = {arm: _encoder(config, arm, config.seed) for arm in ARMS}
+    first = models[USUAL]
     with torch.no_grad():
         moved = np.stack([_moved(model, x) for model in models.values()])
-        travel = np.stack([_travel(model, x) for model in models.values()])
-        first = models["residual + pre-norm"]
-        padded = _padded(first, torch.Generator().manual_seed(config.seed))
-        agreement = _agreement(first.layers[0], first.embedding(x))
-    gradient = np.array(
-        [[_gradient_by_layer(_encoder(config, arm, s), task, s) for s in config.repetitions] for arm in ARMS]
-    )
-    arms, places = tuple(ARMS), tuple(range(1, config.length + 1))
-    stages = ("embedding", *(f"{n + 1} {part}" for n in range(config.layers) for part in ("attention", "feed-forward")))
-    ticks = {"arm": arms, "position": places, "changed": places}
-    signals = [
-        Signal(
-            "moved",
-            ("arm", "sublayer", "changed", "position"),
-            moved,
-            ticks | {"sublayer": ("self-attention", "feed-forward")},
-        ),
-        Signal("travel", ("arm", "stage", "changed", "position"), travel, ticks | {"stage": stages}),
-        Signal("padded", ("line", "length"), padded, {"line": ("padding masked", "padding seen"), "length": LENGTHS}),
-        _by_layer(config, gradient),
-    ]
+        agreed = agreement(first.layers[0], first.embedding(x))
+    places = range(1, config.length + 1)
+    ticks = {"arm": tuple(ARMS), "sublayer": ("self-attention", "feed-forward"), "changed": places, "position": places}
     heard, kept = np.isfinite(moved[0]).sum(axis=2).mean(axis=1)
+    facts = {"tokens": tuple(x[0].tolist()), "heard": float(heard), "kept": float(kept), "agreement": agreed}
+    return Snapshot(config, 0, [Signal("moved", ("arm", "sublayer", "changed", "position"), moved, ticks)], facts)
+
+
+@uses(*NETWORK, "length")
+def stack(config: Config) -> Snapshot:
+    """Signal travel (arm, stage, changed, position): the same change on its way through all layers."""
+    configure_thread()
+    x = _tokens(config)
+    with torch.no_grad():
+        travel = np.stack([_travel(_encoder(config, arm, config.seed), x) for arm in ARMS])
+    layers, places = range(1, config.layers + 1), range(1, config.length + 1)
+    stages = ("embedding", *(f"{layer} {part}" for layer in layers for part in ("attention", "feed-forward")))
+    ticks = {"arm": tuple(ARMS), "stage": stages, "changed": places, "position": places}
+    return Snapshot(config, 0, [Signal("travel", ("arm", "stage", "changed", "position"), travel, ticks)])
+
+
+@uses(*NETWORK)
+def padding(config: Config) -> Snapshot:
+    """Signal padded (line, length): the largest difference between a padded row's outputs and those of the row alone.
+
+    facts: apart, the largest of them where padding is masked; weights, how many the encoder has.
+    """
+    configure_thread()
+    first = _encoder(config, USUAL, config.seed)
+    with torch.no_grad():
+        padded = _padded(first, stream(config.seed, "weights"))
+    ticks = {"line": ("padding masked", "padding seen"), "length": LENGTHS}
+    facts = {"apart": float(padded[0].max()), "weights": sum(weight.numel() for weight in first.parameters())}
+    return Snapshot(config, 0, [Signal("padded", ("line", "length"), padded, ticks)], facts)
+
+
+@uses(*NETWORK, "length", "seeds")
+def gradient(config: Config) -> Snapshot:
+    """Signal by_layer (arm, seed, layer): the gradient of each layer's weights before training.
+
+    fact decades: arm -> log10 of the first layer's against the last one's, median over the seeds.
+    """
+    configure_thread()
+    task = Reverse(config.length, SYMBOLS)
+    norms = np.array([[_gradient(_encoder(config, arm, s), task, s) for s in config.repetitions] for arm in ARMS])
     decades = {
-        arm: float(np.median([probe.decades(torch.from_numpy(norms)) for norms in seeds]))
-        for arm, seeds in zip(arms, gradient)
+        arm: float(np.median([probe.decades(torch.from_numpy(each)) for each in seeds]))
+        for arm, seeds in zip(ARMS, norms)
     }
-    facts = {
-        "tokens": tuple(x[0].tolist()),
-        "heard": float(heard),
-        "kept": float(kept),
-        "apart": float(padded[0].max()),
-        "weights": sum(weight.numel() for weight in first.parameters()),
-        "decades": decades,
-        "agreement": agreement,
-    }
-    return Run(config, 0, signals, facts)
+    return Snapshot(config, 0, [_by_layer(config, norms)], {"decades": decades})
 
 
-def run(config: Config) -> Iterator[Run]:
+@uses(*NETWORK, "length", "rate", "steps", "seeds")
+def run(config: Config) -> Run:
     """Train every arm to reverse its input.
 
     Signals: loss, norm, right (arm, seed, step) the share of right answers on a fixed batch, by_layer (arm, seed, layer)
     of the last batch, weights (arm, layer, query, key): attention of the first seed, the mean over batch and heads.
-    facts: baseline, chance, event.
+    facts: baseline, chance; learned, arm -> the share of right answers, the mean over seeds; event.
     """
-    settle()
     task = Reverse(config.length, SYMBOLS)
-    arms = {
-        arm: [
-            Trainer(_encoder(config, arm, seed), lambda model, batch: task.loss(model(batch.x), batch), config.rate)
-            for seed in config.repetitions
+    test = task.batch(TESTED, stream(config.seed, "probe"))
+    places = range(1, config.length + 1)
+
+    def trainer(seed: int, arm: str) -> Trainer:
+        model = _encoder(config, arm, seed)
+        return Trainer(model, lambda model, batch: task.loss(model(batch.x), batch), config.rate)
+
+    def gradients(arms: Arms) -> list[Signal]:
+        return [_by_layer(config, arms.each(_norms_by_layer))]
+
+    @torch.no_grad()
+    def look(arms: Arms) -> list[Signal | Facts]:
+        right = arms.each(lambda model: task.score(model(test.x), test))
+        weights = [
+            [steps.attention.weights.mean((0, 1)).numpy() for steps in model.trace(test.x)[1]]
+            for model in arms.first.values()
         ]
-        for arm in ARMS
-    }
-    test = task.batch(TESTED, torch.Generator().manual_seed(config.seed + 10_000))
-    every = pace(config.steps, len(arms) * config.seeds * config.layers * LAYER_LOAD)
-    tested: list[int] = []
-    scores: list[np.ndarray] = []
-    for progress in race(
-        arms,
-        lambda generator: task.batch(BATCH, generator),
-        steps=config.steps,
-        every=every,
-        seeds=[seed + 1_000 for seed in config.repetitions],
-    ):
-        if progress.step == config.steps or progress.step >= len(tested) * config.steps / TESTS:
-            right, weights = _test(config, arms, task, test)
-            tested.append(progress.step)
-            scores.append(right)
-        yield Run(
-            config,
-            progress.step,
-            [
-                progress.loss,
-                progress.norm,
-                Signal(
-                    "right",
-                    ("arm", "seed", "step"),
-                    np.stack(scores, axis=2),
-                    {"arm": tuple(arms), "seed": tuple(config.repetitions), "step": tuple(tested)},
-                ),
-                _by_layer(config, np.array([[_norms_by_layer(each.model) for each in row] for row in arms.values()])),
-                weights,
-            ],
-            {"baseline": task.baseline, "chance": 1 / SYMBOLS, "event": events(arms)},
-        )
+        ticks = {"arm": tuple(arms), "layer": range(1, config.layers + 1), "query": places, "key": places}
+        return [
+            {"learned": dict(zip(arms, right.mean(axis=1).tolist()))},
+            Signal("right", ("arm", "seed"), right, arms.ticks),
+            Signal("weights", ("arm", "layer", "query", "key"), np.array(weights), ticks),
+        ]
+
+    return train(
+        config,
+        {arm: partial(trainer, arm=arm) for arm in ARMS},
+        lambda seed, generator: task.batch(BATCH, generator),
+        load=config.layers * LAYER_LOAD,
+        measures=[Measure(gradients), Measure(look, series=("right",), times=TESTS)],
+        facts={"baseline": task.baseline, "chance": 1 / SYMBOLS},
+    )
 
 
 def _encoder(config: Config, arm: str, seed: int) -> Encoder:
@@ -182,8 +192,13 @@ def _encoder(config: Config, arm: str, seed: int) -> Encoder:
         config.layers,
         SYMBOLS,
         *ARMS[arm],
-        generator=torch.Generator().manual_seed(seed),
+        generator=stream(seed, "weights"),
     )
+
+
+def _tokens(config: Config) -> torch.Tensor:
+    """One sequence, (1, time): the first that the training of the first seed sees."""
+    return Reverse(config.length, SYMBOLS).batch(1, stream(config.seed, "batches")).x
 
 
 def _pair(model: Encoder, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -239,36 +254,25 @@ def _padded(model: Encoder, generator: torch.Generator) -> np.ndarray:
     )
 
 
-def _agreement(layer: EncoderLayer, x: torch.Tensor) -> float:
-    """max |ours - torch.nn.TransformerEncoderLayer| of the first layer, on the embedded tokens."""
-    return float((layer(x) - layer.twin()(x)).abs().max())
-
-
-def _gradient_by_layer(model: Encoder, task: Reverse, seed: int) -> np.ndarray:
+def _gradient(model: Encoder, task: Reverse, seed: int) -> np.ndarray:
     """‖dL/dθ‖ of every layer on the batch that the training of this seed begins with: (layers,)."""
-    batch = task.batch(BATCH, torch.Generator().manual_seed(seed + 1_000))
+    checkpoint()
+    batch = task.batch(BATCH, stream(seed, "batches"))
     return probe.by_block(task.loss(model(batch.x), batch), model.layers).numpy()
 
 
 def _norms_by_layer(model: Encoder) -> list[float]:
     """‖dL/dθ‖ of every layer, from the gradient that the last batch left in the weights."""
     return [
-        float(torch.linalg.vector_norm(torch.cat([w.grad.flatten() for w in layer.parameters()]), dtype=torch.float64))
+        float(
+            torch.linalg.vector_norm(
+                torch.cat([w.grad.flatten() for w in layer.parameters() if w.grad is not None]), dtype=torch.float64
+            )
+        )
         for layer in model.layers
     ]
 
 
 def _by_layer(config: Config, norms: np.ndarray) -> Signal:
-    ticks = {"arm": tuple(ARMS), "seed": tuple(config.repetitions), "layer": tuple(range(1, config.layers + 1))}
+    ticks = {"arm": tuple(ARMS), "seed": config.repetitions, "layer": range(1, config.layers + 1)}
     return Signal("by_layer", ("arm", "seed", "layer"), norms, ticks)
-
-
-@torch.no_grad()
-def _test(config: Config, arms: dict[str, list[Trainer]], task: Reverse, test: Batch) -> tuple[np.ndarray, Signal]:
-    """The share of right answers (arm, seed), and how the first seed's layers attend."""
-    traced = [[each.model.trace(test.x) for each in row] for row in arms.values()]
-    right = np.array([[task.score(y, test) for y, _ in row] for row in traced])
-    weights = [[steps.attention.weights.mean((0, 1)).numpy() for steps in row[0][1]] for row in traced]
-    places = tuple(range(1, config.length + 1))
-    ticks = {"arm": tuple(arms), "layer": tuple(range(1, config.layers + 1)), "query": places, "key": places}
-    return right, Signal("weights", ("arm", "layer", "query", "key"), np.array(weights), ticks)

@@ -1,13 +1,16 @@
 """The gated recurrent unit beside the LSTM: what its update gate keeps, what it costs, and what it learns to keep.
 
-`before(config)` looks at untrained cells: how a memory leaks, weights and time. `run(config)` trains GRUs
-with and without a biased update gate, and an LSTM, on the same batches.
+    h_t = (1 - z_t) ⊙ n_t + z_t ⊙ h_{t-1}        (batch, hidden)
+
+`inside`, `leaks` and `sizes` look at untrained cells: gates and sums of one row, how a memory leaks, how many weights
+there are; `clock` measures what a step costs. `run` trains GRUs with and without a biased update gate, and an LSTM, on
+the same batches. `digits` writes one update of one unit with its numbers.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,26 +20,30 @@ import torch
 from torch import Tensor, nn
 
 from seqcore import knobs
-from seqcore.knobs import knob
-from seqcore.models.gru import CONVENTIONS, GRU
-from seqcore.models.latent import Readout
-from seqcore.models.lstm import LSTM
-from seqcore.models.rnn import RNN
+from seqcore.engine import Arms, Measure, stream, train
+from seqcore.knobs import knob, uses
+from seqcore.models import GRU, LSTM, RNN, Readout
+from seqcore.models.gru import CONVENTIONS
+from seqcore.probes.agreement import agreement, gap
+from seqcore.probes.clock import milliseconds
 from seqcore.probes.gates import half_life
-from seqcore.probes.reach import reach
-from seqcore.record import Run, Signal
+from seqcore.probes.reach import mean_reach
+from seqcore.record import Signal, Snapshot
+from seqcore.runs import Facts, Run
 from seqcore.tasks import Batch, Task
 from seqcore.tasks.recall import FirstToken, Latch, TemporalOrder
-from seqcore.training import Trainer, events, pace, race, settle
+from seqcore.training import Trainer, configure_thread
 
-TASKS: dict[str, type[Task]] = {"latch": Latch, "first token": FirstToken, "temporal order": TemporalOrder}
+TASKS: dict[str, Callable[[int], Task]] = {"latch": Latch, "first token": FirstToken, "temporal order": TemporalOrder}
 PLAIN = "GRU, bias 0"
+CELLS = ("RNN", "GRU", "LSTM")
 BATCH, PROBED, TESTED = 32, 8, 128
 LATER = 30  # steps over which a memory is watched as it leaks
 UNITS_SHOWN = 16
 LOOKS = 30  # moments at which gates and gradients are read
-# Time of a training step in RNNs of the same size; the papers' convention has no kernel.
+# Time of a training step of all arms in RNNs of the same size; the papers' convention has no kernel.
 COST = {"torch": 8, "paper": 60}
+WATCHED = {"update": "z", "reset": "r", "candidate": "n", "h": "h"}  # signal -> field of Parts
 
 
 class Parts(NamedTuple):
@@ -99,94 +106,123 @@ class Config(knobs.Repeated):
         return ({PLAIN: 0.0} if self.update_bias else {}) | {"GRU": self.update_bias, "LSTM": self.forget_bias}
 
 
-def before(config: Config) -> Run:
-    """Untrained cells. Signals: kept (arm, seed, later) and its theory σ(bias)^later (arm, later); size (arm).
+# --- untrained cells ------------------------------------------------------------------------------------------------
 
-    facts: by arm half_life (steps, the median unit) and expected (from the bias alone); milliseconds (a training step,
-    measured now) and weights by cell; conventions, the largest difference between the two with the same weights;
-    agreement with torch where it has this convention.
+
+@uses("task", "length", "hidden", "update_bias", "convention", "seed")
+def inside(config: Config) -> Snapshot:
+    """The GRUs on one fixed row. Signals: those of `_watched`.
+
+    facts: conventions, the largest difference between the two with the same weights; agreement with torch where it has
+    this convention.
     """
-    settle()
-    probed = _probed(config)
-    networks = {name: [_network(config, name, seed) for seed in config.repetitions] for name in config.biases}
-    gates = {name: [_keeping(network.cell, probed.x) for network in row] for name, row in networks.items()}
-    cells = {"RNN": _network(config, "RNN", config.seed), "GRU": networks["GRU"][0], "LSTM": networks["LSTM"][0]}
-    weights = {name: sum(weight.numel() for weight in network.cell.parameters()) for name, network in cells.items()}
-    shares = {name: 1 / (1 + math.exp(-bias)) for name, bias in config.biases.items()}
-    ticks = _ticks(config)
+    configure_thread()
+    x = _probed(config).x
+    cells = {name: _network(config, name, config.seed).cell for name in config.biases if name != "LSTM"}
+    facts = {"conventions": _apart(cells["GRU"], x), "agreement": agreement(cells["GRU"], x)}
+    return Snapshot(config, 0, _watched(cells, x[:1]), facts)
+
+
+@uses("task", "length", "hidden", "update_bias", "forget_bias", "convention", "seeds", "seed")
+def leaks(config: Config) -> Snapshot:
+    """How a memory leaks. Signals: kept (arm, seed, later) and its theory, expected (arm, later) = σ(bias)^later.
+
+    facts: by arm half_life (steps, the median unit) and expected (from the bias alone).
+    """
+    configure_thread()
+    x, arms = _probed(config).x, tuple(config.biases)
+    gates = {arm: [_keeping(_network(config, arm, seed).cell, x) for seed in config.repetitions] for arm in arms}
+    shares = {arm: 1 / (1 + math.exp(-bias)) for arm, bias in config.biases.items()}
+    left = [[_left(gate) for gate in row] for row in gates.values()]
+    theory = [[share**later for later in range(LATER + 1)] for share in shares.values()]
     signals = [
-        Signal("kept", ("arm", "seed", "later"), [[_left(gate) for gate in row] for row in gates.values()], ticks),
-        Signal(
-            "expected",
-            ("arm", "later"),
-            [[share**later for later in range(LATER + 1)] for share in shares.values()],
-            {"arm": ticks["arm"]},
-        ),
-        Signal("size", ("arm",), list(weights.values()), {"arm": tuple(weights)}),
+        Signal("kept", ("arm", "seed", "later"), left, {"arm": arms, "seed": tuple(config.repetitions)}),
+        Signal("expected", ("arm", "later"), theory, {"arm": arms}),
     ]
     facts = {
-        "half_life": {name: float(np.median([half_life(g).median() for g in row])) for name, row in gates.items()},
-        "expected": {name: math.log(0.5) / math.log(share) for name, share in shares.items()},
-        "weights": weights,
-        "conventions": _apart(cells["GRU"].cell, probed.x),
-        "agreement": _agreement(cells["GRU"].cell, probed.x),
-        # last, since it spoils the networks
-        "milliseconds": {name: _milliseconds(config, network) for name, network in cells.items()},
+        "half_life": {arm: float(np.median([half_life(g).median() for g in row])) for arm, row in gates.items()},
+        "expected": {arm: math.log(0.5) / math.log(share) for arm, share in shares.items()},
     }
-    return Run(config, 0, signals, facts)
+    return Snapshot(config, 0, signals, facts)
 
 
-def run(config: Config) -> Iterator[Run]:
+@uses("task", "hidden")
+def sizes(config: Config) -> Snapshot:
+    """What each cell has to learn. Signal size (arm); fact weights, the same by arm."""
+    cells = {name: _network(config, name, config.seed).cell for name in CELLS}
+    weights = {name: sum(weight.numel() for weight in cell.parameters()) for name, cell in cells.items()}
+    return Snapshot(config, 0, [Signal("size", ("arm",), list(weights.values()), {"arm": CELLS})], {"weights": weights})
+
+
+def clock(config: Config) -> Snapshot:
+    """What a training step costs on this machine, now. Signal milliseconds (arm)."""
+    configure_thread()
+    batch = config.made.batch(BATCH, torch.Generator().manual_seed(config.seed))
+    trainers = [_trainer(config, name, config.seed) for name in CELLS]
+    took = [milliseconds(functools.partial(trainer.step, batch)) for trainer in trainers]
+    return Snapshot(config, 0, [Signal("milliseconds", ("arm",), took, {"arm": CELLS})])
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+def run(config: Config) -> Run:
     """Train all arms. What is read from gates is from the last look.
 
-    Signals: loss, norm (arm, seed, step); reach (arm, seed, lag), how far back an answer is heard; half_life (arm, seed,
-    rank), longest first, of the gate that keeps. Of the GRUs of the first seed, on one fixed row: update, reset, candidate,
-    h (arm, time, unit) and sums (arm, gate, part, time, unit).
+    Signals: loss, norm (arm, seed, step); reach (arm, seed, lag), how far back the gradient of an answer reaches;
+    half_life (arm, seed, rank), longest first, of the gate that keeps; those of `_watched` for the first seed.
     facts: baseline, event, score (share of right answers on rows never trained on, the median over seeds) by arm.
     """
-    settle()
     task, probed = config.made, _probed(config)
-    test = task.batch(TESTED, torch.Generator().manual_seed(config.seed + 20_000))
-    arms = {
-        name: [_trainer(config, _network(config, name, seed)) for seed in config.repetitions] for name in config.biases
+    test = task.batch(TESTED, stream(config.seed, "test"))
+
+    @torch.no_grad()
+    def gates(arms: Arms) -> Iterator[Signal | Facts]:
+        scores = np.median(arms.each(lambda model: task.score(model(test.x, at=task.at), test)), axis=1)
+        ticks = {**arms.ticks, "rank": range(1, config.hidden + 1)}
+        lives = arms.each(lambda model: _sorted_lives(model.cell, probed.x))
+        yield Signal("half_life", ("arm", "seed", "rank"), lives, ticks)
+        yield from _watched({arm: model.cell for arm, model in arms.first.items() if arm != "LSTM"}, probed.x[:1])
+        yield {"score": dict(zip(arms, scores.tolist()))}
+
+    def reach(arms: Arms) -> Iterator[Signal]:
+        curves = arms.each(lambda model: mean_reach(model, task, probed))
+        yield Signal("reach", ("arm", "seed", "lag"), curves, arms.ticks)
+
+    return train(
+        config,
+        {arm: functools.partial(_trainer, config, arm) for arm in config.biases},
+        lambda seed, generator: task.batch(BATCH, generator),
+        load=COST[config.convention] / 3 * config.length * max(1, config.hidden / 32),
+        measures=[Measure(reach, times=LOOKS), Measure(gates, times=LOOKS)],
+        facts={"baseline": task.baseline},
+    )
+
+
+def _trainer(config: Config, name: str, seed: int) -> Trainer:
+    task, network = config.made, _network(config, name, seed)
+    return Trainer(network, lambda m, batch: task.loss(m(batch.x, at=task.at), batch), config.rate, clip=config.clip)
+
+
+def _network(config: Config, name: str, seed: int) -> Readout:
+    """A fresh network: torch's default weights, and the bias of the gate that keeps. Both GRUs differ in nothing else."""
+    generator = stream(seed, "weights")
+    I, H = config.made.inputs, config.hidden
+    make: dict[str, Callable[[], nn.Module]] = {
+        "RNN": lambda: RNN(I, H, generator=generator),
+        "LSTM": lambda: LSTM(I, H, config.forget_bias, generator),
+        PLAIN: lambda: GRU(I, H, 0.0, config.convention, generator),
+        "GRU": lambda: GRU(I, H, config.update_bias, config.convention, generator),
     }
-    every = pace(config.steps, COST[config.convention] * config.seeds * config.length * max(1, config.hidden / 32))
-    look = every * max(1, round(config.steps / every / LOOKS))
-    for progress in race(
-        arms,
-        lambda generator: task.batch(BATCH, generator),
-        steps=config.steps,
-        every=every,
-        seeds=[seed + 1_000 for seed in config.repetitions],
-    ):
-        if progress.step % look == 0 or progress.step == config.steps:
-            models = {name: [trainer.model for trainer in trainers] for name, trainers in arms.items()}
-            watched = _watched({name: row[0].cell for name, row in models.items() if name != "LSTM"}, probed.x[:1])
-            lives = _half_lives(config, models, probed.x)
-            curves = [[_reach(model, task, probed) for model in row] for row in models.values()]
-            heard = Signal("reach", ("arm", "seed", "lag"), curves, _ticks(config))
-            scores = {name: float(np.median([_score(m, task, test) for m in row])) for name, row in models.items()}
-        facts = {"baseline": task.baseline, "event": events(arms), "score": scores}
-        yield Run(config, progress.step, [progress.loss, progress.norm, heard, lives, *watched], facts)
+    return Readout(make[name](), config.made.outputs, generator)
 
 
-def digits(moment: Run, arm: str, step: int, unit: int) -> str:
-    """One update of one unit as LaTeX, a line a gate, with the numbers of this moment."""
-    sums = moment["sums"].pick(arm=arm).at(time=step, unit=unit)
-    (x_r, h_r), (x_z, h_z), (x_n, h_n) = sums.values.tolist()
-    r, z, n, h = (
-        float(moment[name].pick(arm=arm).at(time=step, unit=unit).values)
-        for name in ("reset", "update", "candidate", "h")
-    )
-    old = float(moment["h"].pick(arm=arm).at(time=step - 1, unit=unit).values) if step else 0.0
-    recalled = rf"{r:.3f}\cdot({h_n:.3f})" if moment.config.convention == "torch" else rf"({h_n:.3f})"
-    lines = (
-        rf"r &= \sigma({x_r:.3f} + ({h_r:.3f})) = {r:.3f}",
-        rf"z &= \sigma({x_z:.3f} + ({h_z:.3f})) = {z:.3f}",
-        rf"n &= \tanh({x_n:.3f} + {recalled}) = {n:.3f}",
-        rf"h &= (1 - {z:.3f})\cdot({n:.3f}) + {z:.3f}\cdot({old:.3f}) = {h:.3f}",
-    )
-    return r"\begin{aligned}" + r" \\ ".join(lines) + r"\end{aligned}"
+def _probed(config: Config) -> Batch:
+    """The rows on which gates are read, always the same."""
+    return config.made.batch(PROBED, stream(config.seed, "probe"))
+
+
+# --- gates ----------------------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -204,31 +240,6 @@ def parts(cell: GRU, x: Tensor) -> Parts:
     return Parts(from_x, from_h, r, z, n, h)
 
 
-def _network(config: Config, name: str, seed: int) -> Readout:
-    """A fresh network: torch's default weights, and the bias of the gate that keeps. Both GRUs differ in nothing else."""
-    generator = torch.Generator().manual_seed(seed)
-    I, H = config.made.inputs, config.hidden
-    make: dict[str, Callable[[], nn.Module]] = {
-        "RNN": lambda: RNN(I, H, generator=generator),
-        "LSTM": lambda: LSTM(I, H, config.forget_bias, generator),
-        PLAIN: lambda: GRU(I, H, 0.0, config.convention, generator),
-        "GRU": lambda: GRU(I, H, config.update_bias, config.convention, generator),
-    }
-    return Readout(make[name](), config.made.outputs, generator)
-
-
-def _trainer(config: Config, network: Readout) -> Trainer:
-    task = config.made
-    return Trainer(
-        network, lambda model, batch: task.loss(model(batch.x, at=task.at), batch), config.rate, clip=config.clip
-    )
-
-
-def _probed(config: Config) -> Batch:
-    """The rows on which gates are read, always the same."""
-    return config.made.batch(PROBED, torch.Generator().manual_seed(config.seed + 10_000))
-
-
 def _keeping(cell: GRU | LSTM, x: Tensor) -> Tensor:
     """The gate that keeps: f of an LSTM, z of a GRU, (batch, time, hidden)."""
     return cell.gates(x).f if isinstance(cell, LSTM) else parts(cell, x).z
@@ -240,87 +251,57 @@ def _left(gate: Tensor) -> np.ndarray:
     return np.concatenate([[1.0], left, np.full(LATER - len(left), np.nan)])
 
 
-def _reach(network: Readout, task: Task, batch: Batch) -> np.ndarray:
-    """How far back an answer is heard, by lag: (time,), the geometric mean over rows."""
-    return 10.0 ** reach(network, task, batch).log10().mean(0).numpy()
-
-
-def _half_lives(config: Config, models: dict[str, list[Readout]], x: Tensor) -> Signal:
+def _sorted_lives(cell: GRU | LSTM, x: Tensor) -> np.ndarray:
     """Half-lives of the units, longest first in every row, the median over rows: which unit keeps depends on the cue.
 
     The first step, at which a cue is written, does not count.
     """
-    ticks = _ticks(config) | {"rank": tuple(range(1, config.hidden + 1))}
-    return Signal(
-        "half_life",
-        ("arm", "seed", "rank"),
-        [[_sorted_lives(m.cell, x) for m in row] for row in models.values()],
-        ticks,
-    )
-
-
-def _sorted_lives(cell: GRU | LSTM, x: Tensor) -> np.ndarray:
     lives = torch.stack([half_life(gate) for gate in _keeping(cell, x)[:, 1:]])
     return lives.sort(dim=1, descending=True).values.median(dim=0).values.numpy()
 
 
 def _watched(cells: dict[str, GRU], x: Tensor) -> list[Signal]:
-    """Gates, states and sums of some units on one row, for every GRU."""
-    seen = {name: parts(cell, x) for name, cell in cells.items()}
+    """Every GRU's update, reset, candidate and h (arm, time, unit), and sums (arm, gate, part, time, unit), on one row."""
+    seen = [parts(cell, x) for cell in cells.values()]
     arms = {"arm": tuple(cells)}
+
+    def shown(values: Tensor) -> np.ndarray:
+        return values[0, :, :UNITS_SHOWN].numpy()
+
     signals = [
-        Signal(
-            title,
-            ("arm", "time", "unit"),
-            [getattr(each, name)[0, :, :UNITS_SHOWN].numpy() for each in seen.values()],
-            arms,
-        )
-        for title, name in {"update": "z", "reset": "r", "candidate": "n", "h": "h"}.items()
+        Signal(name, ("arm", "time", "unit"), [shown(getattr(each, field)) for each in seen], arms)
+        for name, field in WATCHED.items()
     ]
     sums = [
-        [
-            [part.chunk(3, dim=-1)[gate][0, :, :UNITS_SHOWN].numpy() for part in (each.from_x, each.from_h)]
-            for gate in range(3)
-        ]
-        for each in seen.values()
+        [[shown(part.chunk(3, dim=-1)[gate]) for part in (each.from_x, each.from_h)] for gate in range(3)]
+        for each in seen
     ]
-    names = arms | {"gate": ("r", "z", "n"), "part": ("from x", "from h")}
-    return [*signals, Signal("sums", ("arm", "gate", "part", "time", "unit"), sums, names)]
+    ticks = arms | {"gate": ("r", "z", "n"), "part": ("from x", "from h")}
+    return [*signals, Signal("sums", ("arm", "gate", "part", "time", "unit"), sums, ticks)]
 
 
+@torch.no_grad()
 def _apart(cell: GRU, x: Tensor) -> float:
     """max |h in torch's convention - h in the papers'| with the same weights."""
     other = GRU(x.shape[2], cell.W_h.shape[1], convention="paper" if cell.convention == "torch" else "torch")
     other.load_state_dict(cell.state_dict())
-    with torch.no_grad():
-        return float((cell(x) - other(x)).abs().max())
+    return gap(cell(x), other(x))
 
 
-def _agreement(cell: GRU, x: Tensor) -> float | None:
-    """max |ours - torch.nn.GRU| over the states; None where torch has no such network."""
-    if cell.convention != "torch":
-        return None
-    with torch.no_grad():
-        return float((cell(x) - cell.twin()(x)[0]).abs().max())
-
-
-def _milliseconds(config: Config, network: Readout) -> float:
-    """Processor time of one training step of a network that is not needed any more: the shortest of three."""
-    trainer = _trainer(config, network)
-    batch = config.made.batch(BATCH, torch.Generator().manual_seed(config.seed))
-    took = []
-    for _ in range(4):
-        start = time.thread_time()
-        trainer.step(batch)
-        took.append(time.thread_time() - start)
-    # the first one prepares what the others find ready
-    return 1000 * min(took[1:])
-
-
-def _score(network: Readout, task: Task, test: Batch) -> float:
-    with torch.no_grad():
-        return task.score(network(test.x, at=task.at), test)
-
-
-def _ticks(config: Config) -> dict[str, tuple]:
-    return {"arm": tuple(config.biases), "seed": tuple(config.repetitions)}
+def digits(moment: Snapshot, arm: str, step: int, unit: int) -> str:
+    """One update of one unit as LaTeX, a line a gate, with the numbers of this moment."""
+    sums = moment["sums"].sel(arm=arm).isel(time=step, unit=unit)
+    (x_r, h_r), (x_z, h_z), (x_n, h_n) = sums.values.tolist()
+    r, z, n, h = (
+        float(moment[name].sel(arm=arm).isel(time=step, unit=unit).values)
+        for name in ("reset", "update", "candidate", "h")
+    )
+    old = float(moment["h"].sel(arm=arm).isel(time=step - 1, unit=unit).values) if step else 0.0
+    recalled = rf"{r:.3f}\cdot({h_n:.3f})" if moment.config.convention == "torch" else rf"({h_n:.3f})"
+    lines = (
+        rf"r &= \sigma({x_r:.3f} + ({h_r:.3f})) = {r:.3f}",
+        rf"z &= \sigma({x_z:.3f} + ({h_z:.3f})) = {z:.3f}",
+        rf"n &= \tanh({x_n:.3f} + {recalled}) = {n:.3f}",
+        rf"h &= (1 - {z:.3f})\cdot({n:.3f}) + {z:.3f}\cdot({old:.3f}) = {h:.3f}",
+    )
+    return r"\begin{aligned}" + r" \\ ".join(lines) + r"\end{aligned}"

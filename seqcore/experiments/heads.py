@@ -6,15 +6,16 @@ A reader with one softmax hands on one mixture of values. Let it give the share 
     subtract     L(p) = min_m (1 - m p)² + (1 + m (1 - p))² = 2 - (2p - 1)² / (p² + (1 - p)²)
     name both    L(p) = ½ min_β E[-ln softmax(β z)_second],  z = p 1_first + (1 - p) 1_second,  p > ½
 
-`before(config)` draws both for every p, and the maps of heads built by hand. `run(config)` trains one head
+`one_reader` draws both for every p, `by_hand` the maps of heads that nobody had to train. `run(config)` trains one head
 against several, which have equally many weights and start from the same ones.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,10 +23,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqcore import knobs
-from seqcore.knobs import knob
+from seqcore.engine import Arms, Measure, stream, train
+from seqcore.knobs import knob, uses
 from seqcore.models.encoder import Embedding, FeedForward
 from seqcore.models.heads import MultiHeadAttention, affine
-from seqcore.record import Run, Signal
+from seqcore.probes.agreement import gap
+from seqcore.record import Signal, Snapshot
+from seqcore.runs import Facts, Run
 from seqcore.tasks import Batch, Task
 from seqcore.tasks.lookup import (
     EVEN_MIXTURE_LOSS,
@@ -37,9 +41,10 @@ from seqcore.tasks.lookup import (
     TwoKeyQuestions,
     TwoKeys,
 )
-from seqcore.training import Trainer, events, pace, race, settle
+from seqcore.training import Trainer, configure_thread
 
-TASKS: dict[str, Callable[[int], Task]] = {
+Questions = PreviousAndNext | TwoKeyQuestions
+TASKS: dict[str, Callable[[int], Questions]] = {
     "neighbours": PreviousAndNext,
     "two keys": lambda pairs: TwoKeys(pairs=pairs),
     "subtract": lambda pairs: Subtract(pairs=pairs),
@@ -84,7 +89,7 @@ class Config(knobs.Repeated):
 
 
 class Reader(nn.Module):
-    """x -> one attention layer -> readout: (batch, questions, answers, outputs). No way around the attention.
+    """x -> one attention layer -> readout: (batch, questions, answers, outputs). Nothing bypasses the attention.
 
     A task of tokens has an embedding with learned positions; in a lookup a question's two keys are embedded side by
     side, and a pair's key makes the key, its value the value.
@@ -93,14 +98,15 @@ class Reader(nn.Module):
     feedforward  whether y + FFN(y) stands between the attention and the linear readout
     """
 
-    def __init__(self, task: Task, answers: int, width: int, heads: int, feedforward: bool, generator: torch.Generator):
+    def __init__(
+        self, task: Questions, answers: int, width: int, heads: int, feedforward: bool, generator: torch.Generator
+    ):
         super().__init__()
         self.task = task
-        looks_up = isinstance(task, TwoKeyQuestions)
-        memory = dict(memory=width // 2, content=task.features) if looks_up else {}
-        self.attention = MultiHeadAttention(width, heads, **memory, generator=generator)
+        memory, content = (width // 2, task.features) if isinstance(task, TwoKeyQuestions) else (None, None)
+        self.attention = MultiHeadAttention(width, heads, memory=memory, content=content, generator=generator)
         self.W_y, self.b_y = affine(answers * task.outputs, width, generator)
-        if looks_up:
+        if isinstance(task, TwoKeyQuestions):
             self.E = nn.Parameter(torch.randn(task.keys, width // 2, generator=generator))
         else:
             self.embedding = Embedding(task.inputs, width, "learned", task.length, generator)
@@ -118,120 +124,106 @@ class Reader(nn.Module):
         """The attention weights, (batch, head, query, key)."""
         return self.attention.trace(*self._embedded(x))[1].weights
 
-    def _embedded(self, x: Tensor) -> tuple[Tensor, ...]:
+    def _embedded(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """What queries, keys and values are made from: all three, or the queries' alone where it is the same for all."""
         if not isinstance(self.task, TwoKeyQuestions):
-            return (self.embedding(x),)
+            return self.embedding(x), None, None
         queries, keys, values = self.task.parts(x)
         return (queries.unflatten(-1, (2, -1)) @ self.E).flatten(-2), keys @ self.E, values
 
 
-def before(config: Config) -> Run:
-    """The instant picture. Signals: alone (line, share in percent), the least error of one reader as a share of knowing nothing;
-    weights (head, query, key) of one reader and of h heads, built by hand to look at h places.
+@uses()
+def one_reader(config: Config) -> Snapshot:
+    """Signal alone (line, share in percent): the least error of one reader as a share of knowing nothing.
 
-    facts: d_k; parameters, one number for each of HEADS; agreement with torch; halves and sharp, the largest weight in
-    the middle row of the one reader and of the first head; blend, the least of "name both", which lies near p = ½.
+    fact blend: the least of "name both", which lies near p = ½.
     """
-    settle()
     alone = np.stack([subtract_alone(SHARES) / Subtract.baseline, both_alone(SHARES) / TwoKeys.baseline])
+    ticks = {"line": ("subtract", "name both"), "share": (100 * SHARES).tolist()}
+    return Snapshot(config, 0, [Signal("alone", ("line", "share"), alone, ticks)], {"blend": float(alone[1].min())})
+
+
+@uses("heads", "length")
+def by_hand(config: Config) -> Snapshot:
+    """Signal weights (head, query, key) of one reader and of h heads, built by hand to look at h places.
+
+    facts: halves and sharp, the largest weight in the middle row of the one reader and of the first head.
+    """
+    configure_thread()
     one = built_by_hand(config.length, [config.offsets])
     several = built_by_hand(config.length, [(offset,) for offset in config.offsets])
-    names = ("one reader", *(f"head {i + 1}" for i in range(config.heads)))
-    places = tuple(range(1, config.length + 1))
-    weights = torch.cat([one, several]).numpy()
+    places = range(1, config.length + 1)
+    ticks = {"head": ("one reader", *_names(config.heads)), "query": places, "key": places}
+    maps = Signal("weights", ("head", "query", "key"), torch.cat([one, several]).numpy(), ticks)
     middle = config.length // 2
-    signals = [
-        Signal("alone", ("line", "share"), alone, {"line": ("subtract", "name both"), "share": 100 * SHARES}),
-        Signal("weights", ("head", "query", "key"), weights, {"head": names, "query": places, "key": places}),
-    ]
-    layers = {heads: MultiHeadAttention(config.width, heads, generator=_generator(config.seed)) for heads in HEADS}
-    facts = {
-        "d_k": config.d_k,
-        "parameters": tuple(sum(weight.numel() for weight in layer.parameters()) for layer in layers.values()),
-        "agreement": _agreement(layers[config.heads], config),
-        "halves": float(one[0, middle].max()),
-        "sharp": float(several[0, middle].max()),
-        "blend": float(alone[1].min()),
-    }
-    return Run(config, 0, signals, facts)
+    facts = {"halves": float(one[0, middle].max()), "sharp": float(several[0, middle].max())}
+    return Snapshot(config, 0, [maps], facts)
 
 
-def run(config: Config) -> Iterator[Run]:
+@uses("heads", "width", "length", "seed")
+def sizes(config: Config) -> Snapshot:
+    """facts: parameters, of the attention layer with each of HEADS heads; agreement with torch.nn.MultiheadAttention."""
+    configure_thread()
+    layers = [MultiHeadAttention(config.width, heads, generator=stream(config.seed, "weights")) for heads in HEADS]
+    counts = tuple(sum(weight.numel() for weight in layer.parameters()) for layer in layers)
+    layer = layers[HEADS.index(config.heads)]
+    x = torch.randn(1, config.length, config.width, generator=stream(config.seed, "weights"))
+    with torch.no_grad():
+        agreement = gap(layer.trace(x)[0], layer.twin()(x, x, x, need_weights=False)[0])
+    return Snapshot(config, 0, [], {"parameters": counts, "agreement": agreement})
+
+
+@uses("heads", "width", "readout", "task", "length", "rate", "steps", "seeds", "seed")
+def run(config: Config) -> Run:
     """Train one head against `config.heads`. Arms: "1 head", "2 heads" ...
 
     Signals: loss, norm (arm, seed, step); right or, for numbers, explained (arm, seed, step): the share of questions
     with every answer right, or of the variance explained; weights (head, query, key) of the first seed's maps, the one
-    head's first; without (answer, head): the same score for each answer of the first seed with one head switched off.
-    facts: baseline, one_read and even_mixture (losses), one_read_score, event.
+    head's first; without (off, answer): the same score for each answer of the first seed with one head switched off.
+    facts: baseline, one_read and even_mixture (losses), one_read_score; alone and together, the score of one head and of
+    several, the mean over seeds; event.
     """
-    settle()
     task = TASKS[config.task](config.length)
-    held_out = task.batch(HELD_OUT, _generator(config.seed + 10_000))
+    numbers = task.unit == "squared error"
+    held_out = task.batch(HELD_OUT, stream(config.seed, "probe"))
     answers = held_out.y.shape[-1]
-    arms = {
-        "1 head" if heads == 1 else f"{heads} heads": [
-            Trainer(
-                Reader(task, answers, config.width, heads, config.readout == "feed-forward", _generator(seed)),
-                lambda reader, batch: task.loss(reader(batch.x), batch),
-                config.rate,
-            )
-            for seed in config.repetitions
-        ]
-        for heads in (1, config.heads)
-    }
     shown, queries = _shown(task, held_out.x[:1])
-    measure = "explained" if task.unit == "squared error" else "right"
-    scores: list[list[list[float]]] = []
-    for progress in race(
-        arms,
-        lambda generator: task.batch(BATCH, generator),
-        steps=config.steps,
-        every=pace(config.steps, 60 * len(arms) * config.seeds),
-        seeds=[seed + 1_000 for seed in config.repetitions],
-    ):
-        with torch.no_grad():
-            scores.append(
-                [[_score(task, each.model(held_out.x), held_out) for each in trainers] for trainers in arms.values()]
-            )
-            firsts = [trainers[0].model for trainers in arms.values()]
-            maps = torch.cat([reader.maps(shown)[0] for reader in firsts]).numpy()
-            without = [_by_answer(task, firsts[-1](held_out.x, on), held_out) for on in _switches(config.heads)]
-        yield Run(
-            config,
-            progress.step,
-            [
-                progress.loss,
-                progress.norm,
-                Signal(measure, progress.loss.axes, np.moveaxis(np.array(scores), 0, -1), progress.loss.ticks),
-                Signal(
-                    "weights",
-                    ("head", "query", "key"),
-                    maps,
-                    {
-                        "head": ("one head alone", *(f"head {i + 1}" for i in range(config.heads))),
-                        "query": queries,
-                        "key": range(1, config.length + 1),
-                    },
-                ),
-                Signal(
-                    "without",
-                    ("off", "answer"),
-                    np.array(without),
-                    {
-                        "off": ("all on", *(f"no head {i + 1}" for i in range(config.heads))),
-                        "answer": ANSWERS[config.task],
-                    },
-                ),
-            ],
-            {
-                "baseline": task.baseline,
-                "one_read": task.one_head_floor if measure == "explained" else ONE_READ_LOSS,
-                "even_mixture": None if measure == "explained" else EVEN_MIXTURE_LOSS,
-                "one_read_score": 0.5 if measure == "explained" else ONE_READ_SCORE,
-                "event": events(arms),
-            },
-        )
+    measure = "explained" if numbers else "right"
+
+    def trainer(seed: int, heads: int) -> Trainer:
+        feedforward = config.readout == "feed-forward"
+        reader = Reader(task, answers, config.width, heads, feedforward, stream(seed, "weights"))
+        return Trainer(reader, lambda reader, batch: task.loss(reader(batch.x), batch), config.rate)
+
+    @torch.no_grad()
+    def look(arms: Arms) -> list[Signal | Facts]:
+        scores = arms.each(lambda reader: _score(task, reader(held_out.x), held_out))
+        firsts = list(arms.first.values())
+        maps = torch.cat([reader.maps(shown)[0] for reader in firsts]).numpy()
+        without = [_by_answer(task, firsts[-1](held_out.x, on), held_out) for on in _switches(config.heads)]
+        names, keys = ("one head alone", *_names(config.heads)), range(1, config.length + 1)
+        off = {"off": ("all on", *(f"no {name}" for name in _names(config.heads))), "answer": ANSWERS[config.task]}
+        alone, together = scores.mean(axis=1).tolist()
+        return [
+            {"alone": alone, "together": together},
+            Signal(measure, ("arm", "seed"), scores, arms.ticks),
+            Signal("weights", ("head", "query", "key"), maps, {"head": names, "query": queries, "key": keys}),
+            Signal("without", ("off", "answer"), np.array(without), off),
+        ]
+
+    return train(
+        config,
+        {f"{heads} head{'s' * (heads > 1)}": partial(trainer, heads=heads) for heads in (1, config.heads)},
+        lambda seed, generator: task.batch(BATCH, generator),
+        load=60,
+        measures=[Measure(look, series=(measure,))],
+        facts={
+            "baseline": task.baseline,
+            "one_read": Subtract.one_head_floor if numbers else ONE_READ_LOSS,
+            "even_mixture": None if numbers else EVEN_MIXTURE_LOSS,
+            "one_read_score": 0.5 if numbers else ONE_READ_SCORE,
+        },
+    )
 
 
 def subtract_alone(p: np.ndarray) -> np.ndarray:
@@ -261,7 +253,10 @@ def built_by_hand(length: int, looks: Sequence[tuple[int, ...]]) -> Tensor:
            that those score SHARPNESS and all others 0. A place that would lie outside is not looked for.
     """
     attention = MultiHeadAttention(length, len(looks), d_k=length, d_v=length)
-    wanted = [sum(torch.ones(max(length - abs(offset), 0)).diag(offset) for offset in offsets) for offsets in looks]
+    wanted = [
+        torch.stack([torch.ones(max(length - abs(offset), 0)).diag(offset) for offset in offsets]).sum(0)
+        for offsets in looks
+    ]
     with torch.no_grad():
         for bias in (attention.b_q, attention.b_k):
             bias.zero_()
@@ -270,7 +265,7 @@ def built_by_hand(length: int, looks: Sequence[tuple[int, ...]]) -> Tensor:
         return attention.trace(torch.eye(length)[None])[1].weights[0]
 
 
-def _shown(task: Task, x: Tensor) -> tuple[Tensor, Sequence[int | str]]:
+def _shown(task: Questions, x: Tensor) -> tuple[Tensor, Sequence[int | str]]:
     """The row whose maps are drawn, and its queries' names. In a lookup the questions name the pairs in order, so that
     two heads that do their work draw a staircase.
     """
@@ -280,6 +275,10 @@ def _shown(task: Task, x: Tensor) -> tuple[Tensor, Sequence[int | str]]:
     x = x.clone()
     x[:, task.at, : 2 * task.keys] = x[:, asked, : task.keys].flatten(-2)
     return x, [f"{first} and {second}" for first, second in (asked + 1).tolist()]
+
+
+def _names(heads: int) -> list[str]:
+    return [f"head {i + 1}" for i in range(heads)]
 
 
 def _switches(heads: int) -> Tensor:
@@ -298,14 +297,3 @@ def _by_answer(task: Task, outputs: Tensor, batch: Batch) -> list[float]:
     if task.unit == "squared error":
         return [_score(task, outputs, batch)]
     return (outputs.argmax(-1) == batch.y).float().mean((0, 1)).tolist()
-
-
-def _agreement(layer: MultiHeadAttention, config: Config) -> float:
-    """max |ours - torch.nn.MultiheadAttention| for noise of this config's length."""
-    x = torch.randn(1, config.length, config.width, generator=_generator(config.seed))
-    with torch.no_grad():
-        return float((layer.trace(x)[0] - layer.twin()(x, x, x, need_weights=False)[0]).abs().max())
-
-
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)

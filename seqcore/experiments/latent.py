@@ -1,8 +1,11 @@
 """Latent autoregressive models: a state of fixed size keeps what no window reaches.
 
-The task asks for a letter after a wait that is now short, now long (`tasks.repeat`). `before(config)` computes, without
-training, the least loss that a window of τ symbols can have, and what an untrained state still holds of the
-past. `run(config)` trains a state and two windows with as many weights.
+    ŷ_t = f(x_{t-τ+1} .. x_t)                       a window
+    h_t = g(h_{t-1}, x_t),  ŷ_t = f(h_t)            a state
+
+The task asks for a letter after a wait that is now short, now long (`tasks.repeat`). `least` is the least loss that a
+window of τ symbols can have, and `untrained` what a state with random weights still holds of the past. `run` trains a
+state and two windows with as many weights.
 """
 
 from __future__ import annotations
@@ -18,17 +21,16 @@ from torch import nn
 from torch.nn import functional as F
 
 from seqcore import knobs
-from seqcore.knobs import knob
-from seqcore.models.autoregressive import Autoregressive
-from seqcore.models.gru import GRU
-from seqcore.models.latent import Latent
-from seqcore.models.lstm import LSTM
-from seqcore.models.rnn import RNN
+from seqcore.engine import Arms, Measure, stream, train
+from seqcore.knobs import knob, uses
+from seqcore.models import GRU, LSTM, RNN, Autoregressive, Latent
+from seqcore.probes.agreement import agreement
 from seqcore.probes.memory import Memory, remembered
-from seqcore.record import Run, Signal
+from seqcore.record import Signal, Snapshot, Ticks
+from seqcore.runs import Run
 from seqcore.tasks import Batch
 from seqcore.tasks.repeat import UNASKED, Repeat, Rows
-from seqcore.training import Trainer, events, pace, race, settle
+from seqcore.training import Trainer, configure_thread
 
 CELLS = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
 EMBEDDING = 8  # of a symbol, for the state; windows choose theirs so that the weights come out equal
@@ -36,8 +38,9 @@ EMBEDDINGS = range(4, 13)
 LONGER = 4  # the second window is so many times as long
 CLIP = 1.0
 BATCH = 32
-LOAD = {"RNN": 2, "GRU": 4, "LSTM": 3}  # of one time step of a cell, in the units of `pace`
+LOAD = {"RNN": 2, "GRU": 4, "LSTM": 3}  # of one time step of a cell, in the units of `engine.pace`
 WINDOWS = 50  # of one step of both windows, in the same units
+ENDLESS = ("endless rows",)
 COUNTED = 2000  # rows on which windows are measured exactly
 TAUS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40)
@@ -83,103 +86,90 @@ def name(order: int) -> str:
     return f"AR({order})"
 
 
-def before(config: Config) -> Run:
-    """The instant picture, before any training.
+@uses("gap", "symbols", "length", "tau", "seed")
+def least(config: Config) -> Snapshot:
+    """What a window can do at best, and a state.
 
-    Signals: least (line, tau), the least loss with a window, counted on rows like those of the training; least_theory
-    (tau) on endless rows; remembered (line, seed, back) by a linear probe, of an untrained state and of the window;
-    chance (back).
-    facts: baseline, floor and theory for the window, weights of every arm, vocabulary size and uniform, the loss of
-    saying all symbols alike; agreement.
+    Signals: least (line, tau), the least loss, counted on rows like those of the training; least_theory (tau) on endless
+    rows. facts: baseline; floor and theory for the window; vocabulary size.
     """
-    settle()
     task = task_of(config)
     rows = task.rows(COUNTED, torch.Generator().manual_seed(config.seed))
-    least = [task.least_on(rows, tau) for tau in TAUS]
+    windows = [task.least_on(rows, tau) for tau in TAUS]
     lines = ("best window", "best state")
-    states = [_state(config, task, seed) for seed in config.repetitions]
-    held, chance = _held(config, states)
-    window = _window(config)
-    seeds = tuple(config.repetitions)
     signals = [
-        Signal("least", ("line", "tau"), [least, [_kept(task, rows)] * len(TAUS)], {"line": lines, "tau": TAUS}),
+        Signal("least", ("line", "tau"), [windows, [_kept(task, rows)] * len(TAUS)], {"line": lines, "tau": TAUS}),
         Signal("least_theory", ("line", "tau"), [[task.least(tau) for tau in TAUS]], {"line": ENDLESS, "tau": TAUS}),
-        Signal(
-            "remembered",
-            ("line", "seed", "back"),
-            np.stack([held, np.broadcast_to(window, held.shape)]),
-            {"line": (f"{config.cell}, random weights", name(config.tau)), "seed": seeds},
-        ),
-        Signal("chance", ("line", "back"), [chance], {"line": ("chance",)}),
     ]
-    weights = {name(order): count(_windowed(config, task, order, config.seed)) for order in config.orders}
     facts = {
         "baseline": task.baseline,
         "floor": task.least_on(rows, config.tau),
         "theory": task.least(config.tau),
         "vocabulary": task.outputs,
-        "uniform": math.log(task.outputs),
-        "agreement": _agreement(states[0].cell, states[0].features(rows.x[:8])),
-        f"weights {config.cell}": count(states[0]),
-        **{f"weights {arm}": number for arm, number in weights.items()},
     }
-    return Run(config, 0, signals, facts)
+    return Snapshot(config, 0, signals, facts)
 
 
-ENDLESS = ("endless rows",)
+@uses("gap", "symbols", "cell", "hidden", "tau", "seeds", "seed")
+def untrained(config: Config) -> Snapshot:
+    """What a state with random weights still holds of the past.
+
+    Signals: remembered (line, seed, back) by a linear probe, of the state and of the window; chance (back).
+    facts: weights of every arm, agreement.
+    """
+    configure_thread()
+    task, x = _waiting(config)
+    states = [_state(config, task, seed) for seed in config.repetitions]
+    facts = {
+        "agreement": agreement(states[0].cell, states[0].features(x[:8])),
+        f"weights {config.cell}": count(states[0]),
+        **{f"weights {name(order)}": count(_windowed(config, task, order, config.seed)) for order in config.orders},
+    }
+    return Snapshot(config, 0, _held(config, states, f"{config.cell}, random weights", _window(config)), facts)
 
 
-def run(config: Config) -> Iterator[Run]:
+def run(config: Config) -> Run:
     """Train a state and two windows with as many weights, on the same rows.
 
-    Signals: loss (arm, seed, step); answers (arm, seed, distance), the share of questions answered right by how far
+    Signals: loss, norm (arm, seed, step); answers (arm, seed, distance), the share of questions answered right by how far
     back the letter is; remembered (line, seed, back) of the state now and of the window; chance (line, back); h
     (unit, time) of the first seed over a text.
-    facts: baseline, floor (0), "least AR(..)" of both windows, event.
+    facts: baseline, floor (0), uniform (the loss of saying all symbols alike), "least AR(..)" of both windows, event.
     """
-    settle()
-    task = task_of(config)
-    arms = {
-        config.cell: [_trainer(config, task, _state(config, task, seed)) for seed in config.repetitions],
-        **{
-            name(order): [_trainer(config, task, _windowed(config, task, order, seed)) for seed in config.repetitions]
-            for order in config.orders
-        },
-    }
-    generator = torch.Generator().manual_seed(config.seed + 10_000)
+    task, generator = task_of(config), stream(config.seed, "probe")
     exam = task_of(config, config.distances[-1] + 1).exam(config.distances, EXAMINED, generator)
     text = task_of(config, READ).rows(1, generator).x
-    rows = task.rows(COUNTED, generator)
-    least = {f"least {name(order)}": task.least_on(rows, order) for order in config.orders}
-    window = _window(config)
-    steps = LOAD[config.cell] * config.length
-    seeds = tuple(config.repetitions)
-    for progress in race(
-        arms,
-        lambda generator: task.batch(BATCH, generator),
-        steps=config.steps,
-        every=pace(config.steps, config.seeds * (steps + WINDOWS)),
-        seeds=[seed + 1_000 for seed in config.repetitions],
-    ):
+    rows, window = task.rows(COUNTED, generator), _window(config)
+
+    def trainer(model: nn.Module) -> Trainer:
+        return Trainer(model, functools.partial(_loss, task), config.rate, clip=CLIP)
+
+    def window_of(seed: int, order: int) -> Trainer:
+        return trainer(_windowed(config, task, order, seed))
+
+    def known(arms: Arms) -> Iterator[Signal]:
         states = [trainer.model for trainer in arms[config.cell]]
-        held, chance = _held(config, states)
-        yield Run(
-            config,
-            progress.step,
-            [
-                progress.loss,
-                _answers(task, arms, exam, config),
-                Signal(
-                    "remembered",
-                    ("line", "seed", "back"),
-                    np.stack([held, np.broadcast_to(window, held.shape)]),
-                    {"line": (config.cell, name(config.tau)), "seed": seeds},
-                ),
-                Signal("chance", ("line", "back"), [chance], {"line": ("chance",)}),
-                _over_text(states[0], task, text),
-            ],
-            {"baseline": task.baseline, "floor": 0.0, "event": events(arms), **least},
-        )
+        ticks = arms.ticks | {"distance": config.distances}
+        yield Signal("answers", ("arm", "seed", "distance"), arms.each(lambda model: _right(task, model, exam)), ticks)
+        yield from _held(config, states, config.cell, window)
+        yield _over_text(states[0], task, text)
+
+    return train(
+        config,
+        {
+            config.cell: lambda seed: trainer(_state(config, task, seed)),
+            **{name(order): functools.partial(window_of, order=order) for order in config.orders},
+        },
+        lambda seed, generator: task.batch(BATCH, generator),
+        load=(LOAD[config.cell] * config.length + WINDOWS) / 3,
+        measures=[Measure(known)],
+        facts={
+            "baseline": task.baseline,
+            "floor": 0.0,
+            "uniform": math.log(task.outputs),
+            **{f"least {name(order)}": task.least_on(rows, order) for order in config.orders},
+        },
+    )
 
 
 # --- models ---------------------------------------------------------------------------------------------------------
@@ -191,7 +181,7 @@ def count(model: nn.Module) -> int:
 
 
 def _state(config: Config, task: Repeat, seed: int) -> Latent:
-    generator = torch.Generator().manual_seed(seed)
+    generator = stream(seed, "weights")
     cell = CELLS[config.cell](EMBEDDING, config.hidden, generator=generator)
     return Latent(cell, task.outputs, EMBEDDING, generator)
 
@@ -199,17 +189,13 @@ def _state(config: Config, task: Repeat, seed: int) -> Latent:
 def _windowed(config: Config, task: Repeat, order: int, seed: int) -> Autoregressive:
     """The window model of this order whose number of weights is nearest to the state's."""
     hidden, embedding = matched(order, task.outputs, count(_state(config, task, seed)))
-    return Autoregressive(order, hidden, task.outputs, embedding, torch.Generator().manual_seed(seed))
+    return Autoregressive(order, hidden, task.outputs, embedding, stream(seed, "weights"))
 
 
 def matched(order: int, V: int, weights: int) -> tuple[int, int]:
     """Hidden units and embedding of a window model with nearly so many weights: V E + (τ E + 1 + V) hidden + V."""
     choices = [(max(1, round((weights - V * E - V) / (order * E + 1 + V))), E) for E in EMBEDDINGS]
     return min(choices, key=lambda each: abs(V * each[1] + (order * each[1] + 1 + V) * each[0] + V - weights))
-
-
-def _trainer(config: Config, task: Repeat, model: nn.Module) -> Trainer:
-    return Trainer(model, functools.partial(_loss, task), config.rate, clip=CLIP)
 
 
 def _loss(task: Repeat, model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -239,40 +225,37 @@ def _kept(task: Repeat, rows: Rows) -> float:
 
 
 @torch.no_grad()
-def _answers(task: Repeat, arms: dict[str, list[Trainer]], exam: Rows, config: Config) -> Signal:
-    """The share of right answers by the distance of the cue, on the same rows for all: (arm, seed, distance)."""
+def _right(task: Repeat, model: nn.Module, exam: Rows) -> np.ndarray:
+    """The share of right answers by the distance of the cue, on the same rows for all: (distance,)."""
     asked = exam.distance > 0
-    right = [
-        [
-            (_answer(task, trainer.model, exam.x, asked).argmax(-1) == exam.y[asked]).view(-1, EXAMINED).float().mean(1)
-            for trainer in trainers
-        ]
-        for trainers in arms.values()
-    ]
-    ticks = {"arm": tuple(arms), "seed": tuple(config.repetitions), "distance": config.distances}
-    return Signal("answers", ("arm", "seed", "distance"), np.array(right), ticks)
+    right = _answer(task, model, exam.x, asked).argmax(-1) == exam.y[asked]
+    return right.view(-1, EXAMINED).float().mean(1).numpy()
 
 
 def _waiting(config: Config) -> tuple[Repeat, torch.Tensor]:
     """Rows to be probed: a letter, then WAIT symbols of noise, and nothing asked. The same for all."""
     task = task_of(config, WAIT + 1)
-    return task, task.waiting(PROBED, torch.Generator().manual_seed(config.seed + 20_000))
+    return task, task.waiting(PROBED, stream(config.seed, "test"))
 
 
 @torch.no_grad()
-def _held(config: Config, states: list[Latent]) -> tuple[np.ndarray, np.ndarray]:
-    """What the last state still tells of every symbol before it, (seed, back), and chance, (back)."""
+def _held(config: Config, states: list[Latent], line: str, window: np.ndarray) -> list[Signal]:
+    """What the last state still tells of every symbol before it, beside a window, and what a guess would."""
     task, x = _waiting(config)
-    x = x[:, task.window - 1 :]
-    probed = [_probe(state.cell(state.features(x)), x) for state in states]
-    return np.stack([memory.held_out.numpy() for memory in probed]), probed[0].chance.numpy()
+    rows = x[:, task.window - 1 :]
+    probed = [_probe(state.cell(state.features(rows)), rows) for state in states]
+    held = np.stack([memory.held_out.numpy() for memory in probed])
+    ticks: dict[str, Ticks] = {"line": (line, name(config.tau)), "seed": config.repetitions}
+    return [
+        Signal("remembered", ("line", "seed", "back"), np.stack([held, np.broadcast_to(window, held.shape)]), ticks),
+        Signal("chance", ("line", "back"), [probed[0].chance.numpy()], {"line": ("chance",)}),
+    ]
 
 
 def _window(config: Config) -> np.ndarray:
     """The same of a window: the probe reads the symbols in it, and no others. (back,)"""
     task, x = _waiting(config)
-    last = x[:, -config.tau :]
-    rows = x[:, task.window - 1 :]
+    last, rows = x[:, -config.tau :], x[:, task.window - 1 :]
     held = torch.zeros(len(x), rows.shape[1], config.tau * task.outputs)
     held[:, -1] = F.one_hot(last, task.outputs).flatten(1).float()
     return _probe(held, rows).held_out.numpy()
@@ -289,9 +272,3 @@ def _over_text(state: Latent, task: Repeat, text: torch.Tensor) -> Signal:
     x = text[:, task.window - 1 :]
     h = state.cell(state.features(x))[0].T
     return Signal("h", ("unit", "time"), h.numpy(), {"time": [task.vocabulary[symbol] for symbol in x[0]]})
-
-
-@torch.no_grad()
-def _agreement(cell: nn.Module, e: torch.Tensor) -> float:
-    """max |ours - torch.nn| over the states."""
-    return float((cell(e) - cell.twin()(e)[0]).abs().max())

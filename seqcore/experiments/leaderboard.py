@@ -1,11 +1,12 @@
 """One task for the models of all chapters: predict a Markov source whose best possible loss is known exactly.
 
-Every model sees the same batches and is asked about the same held-out rows. What is compared is the loss
-above the floor, the number of parameters, and the processor time that learning took on this machine.
+Every model sees the same batches and is asked about the same held-out rows. What is compared is the loss above the floor,
+the number of parameters, and the processor time that learning took on this machine, so a run belongs to one reader.
 """
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,17 +16,14 @@ import torch
 from torch import nn
 
 from seqcore import knobs
+from seqcore.engine import Arms, Measure, stream, train
 from seqcore.knobs import knob
-from seqcore.models.autoregressive import Autoregressive
-from seqcore.models.decoder import Decoder
-from seqcore.models.gru import GRU
-from seqcore.models.latent import Latent
-from seqcore.models.lstm import LSTM
-from seqcore.models.rnn import RNN
-from seqcore.record import Run, Signal
+from seqcore.models import GRU, LSTM, RNN, Autoregressive, Decoder, Latent
+from seqcore.record import Signal
+from seqcore.runs import Facts, Run
 from seqcore.tasks import Batch
 from seqcore.tasks.markov import MarkovSource
-from seqcore.training import Trainer, events, race
+from seqcore.training import Trainer
 
 SYMBOLS, LENGTH, BATCH, HELD_OUT = 6, 32, 32, 128
 SMOOTHING = 0.5
@@ -44,7 +42,7 @@ class Config(knobs.Repeated):
 
 
 class Table:
-    """Counting as a trainer: P(x | last `order` symbols) = (n + α) / (Σ n + αV), learnt by adding up."""
+    """Counting as a trainer: P(x | last `order` symbols) = (n + α) / (Σ n + αV), learned by adding up."""
 
     diverged = None
 
@@ -78,42 +76,34 @@ class Table:
         return context.ravel(), y.ravel()
 
 
-def run(config: Config) -> Iterator[Run]:
+def run(config: Config) -> Run:
     """Train everything at once. Signals: loss, norm (arm, seed, step); excess (arm, seed, step), what a model pays on
     held-out rows above what the source itself pays on them.
 
     facts: baseline, floor, event, parameters and seconds by arm; seconds are measured, and differ from run to run.
     """
-    source = MarkovSource.drawn(SYMBOLS, config.order, 1.5, LENGTH, torch.Generator().manual_seed(config.seed))
-    arms = {name: [make(config, source, seed) for seed in config.repetitions] for name, make in MODELS.items()}
-    held_out = source.batch(HELD_OUT, torch.Generator().manual_seed(config.seed + 50_000))
+    source = MarkovSource.drawn(SYMBOLS, config.order, 1.5, LENGTH, stream(config.seed, "weights"))
+    held_out = source.batch(HELD_OUT, stream(config.seed, "held out"))
     truth = Table(config.order, SYMBOLS)
     least = -np.log(source.transitions.reshape(-1, SYMBOLS)[truth.places(held_out)]).mean()
-    excess: list[np.ndarray] = []
-    for progress in race(
-        arms,
-        lambda generator: source.batch(BATCH, generator),
-        steps=config.steps,
+
+    def excess(arms: Arms) -> Iterator[Signal | Facts]:
+        pays = np.array([[_pays(trainer, held_out) for trainer in row] for row in arms.values()])
+        yield Signal("excess", ("arm", "seed"), pays - least, arms.ticks)
+        yield {
+            "parameters": {arm: _size(row[0]) for arm, row in arms.items()},
+            "seconds": {arm: sum(trainer.seconds for trainer in row) / len(row) for arm, row in arms.items()},
+        }
+
+    return train(
+        config,
+        {name: functools.partial(make, config, source) for name, make in MODELS.items()},
+        lambda seed, generator: source.batch(BATCH, generator),
         every=EVERY,
-        seeds=[seed + 1_000 for seed in config.repetitions],
-    ):
-        excess.append(np.array([[_pays(trainer, held_out) - least for trainer in row] for row in arms.values()]))
-        yield Run(
-            config,
-            progress.step,
-            [
-                progress.loss,
-                progress.norm,
-                Signal("excess", progress.loss.axes, np.stack(excess, axis=-1), dict(progress.loss.ticks)),
-            ],
-            {
-                "baseline": source.baseline,
-                "floor": source.floor,
-                "event": events(arms),
-                "parameters": {name: _size(row[0]) for name, row in arms.items()},
-                "seconds": {name: sum(trainer.seconds for trainer in row) / len(row) for name, row in arms.items()},
-            },
-        )
+        measures=[Measure(excess, series=("excess",))],
+        facts={"baseline": source.baseline, "floor": source.floor},
+        personal=True,
+    )
 
 
 def _neural(build: Callable[[Config, torch.Generator], nn.Module], rate: float = 1.0) -> Callable:
@@ -123,7 +113,7 @@ def _neural(build: Callable[[Config, torch.Generator], nn.Module], rate: float =
         def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
             return source.loss(model(batch.x)[:, -batch.y.shape[1] :], batch)
 
-        return Trainer(build(config, torch.Generator().manual_seed(seed)), loss, rate * config.rate, clip=1.0)
+        return Trainer(build(config, stream(seed, "weights")), loss, rate * config.rate, clip=1.0)
 
     return make
 
@@ -154,5 +144,5 @@ def _pays(trainer: Trainer | Table, batch: Batch) -> float:
 
 
 def _size(trainer: Trainer | Table) -> int:
-    """Numbers that are learnt."""
+    """Numbers that are learned."""
     return trainer.parameters if isinstance(trainer, Table) else sum(w.numel() for w in trainer.weights)

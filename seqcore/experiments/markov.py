@@ -1,12 +1,15 @@
 """Markov chains: the table of a text, its powers and its walks; and sources that tell which order is enough.
 
-`before(config)` counts: the first-order chain of a text, what each order writes, and the loss of orders 0 to 8
-on a source whose true order and best possible loss are known. `run(config)` lets the data of that source
-arrive, and counts again after every chunk.
+    P(x_1 .. x_T) = P(x_1) Π_t P(x_t | x_{t-1})
+
+`factors`, `table` and `walk` show the first-order chain of a text, and what each order writes; `orders` the loss of orders
+0 to 8 on a source whose true order and best possible loss are known. `run` lets the data of that source arrive, and
+counts again after every chunk.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,13 +17,15 @@ import numpy as np
 import torch
 
 from seqcore import knobs
-from seqcore.knobs import knob
-from seqcore.models.counts import CountModel, Counts, MarkovChain, entropy
-from seqcore.record import Run, Signal
+from seqcore.engine import stream
+from seqcore.knobs import TEXT_LIMIT, knob, uses
+from seqcore.models import CountModel, Counts, MarkovChain, chain, entropy
+from seqcore.record import Signal, Snapshot, Ticks
+from seqcore.runs import Reading, Run
 from seqcore.tasks.markov import MarkovSource
 from seqcore.tasks.story import STORY
-from seqcore.tasks.text import read
-from seqcore.training import settle
+from seqcore.tasks.text import read, visible
+from seqcore.training import configure_thread
 
 LONGEST = 8  # the highest order that is counted
 ARMS = (0, 1, 2, 3, 4, 6, 8)  # orders whose lines are drawn while data arrive
@@ -30,8 +35,10 @@ POWERS = 16  # steps of the chain whose distributions are drawn
 STARTS = 6  # characters that the chain is started from: the most frequent
 WRITERS = (0, 1, 2, 4, 8)  # orders that write
 SHOWN = 40  # characters of the text in the matrix; of more, the most frequent
+SENTENCE = 32  # characters of the text that are taken apart into factors
 FIRST, MOMENTS = 8, 70  # symbols of the first chunk, and how many chunks
-SPACE = "␣"
+
+own_text = functools.partial(read, longest=TEXT_LIMIT)
 
 
 @dataclass(frozen=True)
@@ -72,112 +79,47 @@ class Config(knobs.Repeated):
         return (0, *np.unique(np.geomspace(FIRST, self.steps, MOMENTS).round().astype(int)).tolist())
 
     def check(self) -> None:
-        _ = self.corpus
-
-
-def fit(raw: bytes) -> str:
-    """A reader's file as a text for the knob. Raises ValueError as `read`, and where it is longer than the knob allows."""
-    text, limit = read(raw), int(Config.knobs()["text"].high)
-    if len(text) > limit:
-        raise ValueError(f"text has length {len(text):,}, more than {limit:,} characters")
-    return text
-
-
-def before(config: Config) -> Run:
-    """The instant picture.
-
-    Signals of the text's chain: P (this, next); taken (time, to), the row of P that each step of a walk was drawn from;
-    settling (start, to, n), rows of Pⁿ, and stays (to), the stationary distribution; forgetting (n), how much of the
-    start is left, and its theory, envelope (n) = |λ₂|ⁿ.
-    Signal of the source: orders (line, seed, order), the loss of every order on the symbols it has counted and on new ones.
-    facts: rate and unigram, entropies of the chain in nats; closed and periodic, as `MarkovChain` tells them; pace, |λ₂|;
-    walk, a text; "order n", a text of each order in WRITERS; hidden, characters that the pictures leave out; baseline and
-    floor of the source; best_order, the lowest on new symbols, the median over seeds.
-    """
-    settle()
-    corpus = config.corpus
-    counts = Counts([corpus], sorted(set(corpus)), LONGEST)
-    source = _source(config, config.learned)
-    orders = np.array([_losses(config, source, row, config.learned) for row in _rows(config, source)])
-    facts = {
-        **{f"order {order}": _write(counts, order, config.seed) for order in WRITERS},
-        "unigram": float(entropy(CountModel(counts, 0).next(""))),
-        "baseline": source.baseline,
-        "floor": source.floor,
-        "best_order": int(np.argmin(np.median(orders[:, 1], axis=0))),
-    }
-    lines = {"line": ("symbols it has counted", "new symbols"), "seed": tuple(config.repetitions)}
-    signals, told = _chain(config, counts)
-    return Run(
-        config,
-        0,
-        [*signals, Signal("orders", ("line", "seed", "order"), orders.transpose(1, 0, 2), lines)],
-        {**told, **facts},
-    )
-
-
-def run(config: Config) -> Iterator[Run]:
-    """Let the symbols of the source arrive, and count again after every chunk of them. A step is a symbol.
-
-    Signals: loss (arm, seed, step) of some orders on new symbols; orders (seed, order) of all of them at this moment;
-    ladder (order, step) the same at every moment so far, the median over seeds.
-    facts: baseline, floor, event; best_order.
-    """
-    settle()
-    source = _source(config, config.steps)
-    rows = _rows(config, source)
-    seeds, seen, losses = tuple(config.repetitions), [], []
-    for n in config.chunks:
-        seen.append(n)
-        losses.append([_losses(config, source, row, n)[1] for row in rows])
-        each = np.array(losses).transpose(2, 1, 0)  # (order, seed, step)
-        middle = np.median(each, axis=1)
-        yield Run(
-            config,
-            n,
-            [
-                Signal(
-                    "loss",
-                    ("arm", "seed", "step"),
-                    each[list(ARMS)],
-                    {"arm": tuple(f"order {order}" for order in ARMS), "seed": seeds, "step": tuple(seen)},
-                ),
-                Signal("orders", ("seed", "order"), each[:, :, -1].T, {"seed": seeds}),
-                Signal("ladder", ("order", "step"), middle, {"step": tuple(seen)}),
-            ],
-            {
-                "baseline": source.baseline,
-                "floor": source.floor,
-                "event": "",
-                "best_order": int(np.argmin(middle[:, -1])),
-            },
-        )
+        _ = self.corpus  # a text that cannot be read says so itself
 
 
 # --- the text -------------------------------------------------------------------------------------------------------
 
 
-def _chain(config: Config, counts: Counts) -> tuple[list[Signal], dict]:
-    """The first-order chain of a text: its matrix, a walk, and how it forgets where it began."""
-    chain = MarkovChain.of(CountModel(counts, 1))
-    stays = chain.stationary()
-    frequent = np.argsort(-stays, kind="stable")
-    shown, starts = np.sort(frequent[:SHOWN]), frequent[:STARTS]
-    names = np.array([symbol.replace(" ", SPACE) for symbol in counts.vocabulary])
+@uses("text")
+def factors(config: Config) -> Snapshot:
+    """The beginning of the text, factor by factor: π of the first character, then entries of P.
+
+    Signals: next, sofar (time). facts: sentence; product, log_sum and perplexity.
+    """
+    sentence = config.corpus[:SENTENCE]
+    table, vocabulary = _chain(config)
+    given = table.given([vocabulary.index(character) for character in sentence])
+    signals = [
+        Signal("next", ("time",), given, {"time": tuple(visible(sentence))}),
+        Signal("sofar", ("time",), given.cumprod(), {"time": range(1, len(sentence) + 1)}),
+    ]
+    return Snapshot(config, 0, signals, {"sentence": sentence, **chain(given)._asdict()})
+
+
+@uses("text")
+def table(config: Config) -> Snapshot:
+    """The chain's matrix, and how it forgets where it began.
+
+    Signals: P (this, next); settling (start, to, n), rows of Pⁿ, and stays (to), the stationary distribution; forgetting
+    (n), how much of the start is left, and its theory, envelope (n) = |λ₂|ⁿ.
+    facts: rate and unigram, entropies of the chain in nats; closed and periodic, as `MarkovChain` tells them; pace, |λ₂|;
+    hidden, characters that the pictures leave out.
+    """
+    made, vocabulary = _chain(config)
+    stays, powers = made.stationary(), made.powers(POWERS)
+    shown, starts = _shown(stays), _frequent(stays)[:STARTS]
+    names = np.array([visible(character) for character in vocabulary])
     to = {"to": tuple(names[shown])}
-    powers = chain.powers(POWERS)
     # half the L1 distance: the largest difference in the probability of anything
     forgetting = np.abs(powers - stays).sum(-1).max(-1) / 2
-    second = float(np.append(np.sort(np.abs(np.linalg.eigvals(chain.P)))[::-1], 0.0)[1])
-    walk = chain.sample(WALK, torch.Generator().manual_seed(config.seed))
+    second = float(np.append(np.sort(np.abs(np.linalg.eigvals(made.P)))[::-1], 0.0)[1])
     signals = [
-        Signal(
-            "P",
-            ("this", "next"),
-            chain.P[np.ix_(shown, shown)],
-            {"this": tuple(names[shown]), "next": tuple(names[shown])},
-        ),
-        Signal("taken", ("time", "to"), chain.P[walk[:-1]][:, shown], to),
+        Signal("P", ("this", "next"), made.P[np.ix_(shown, shown)], {"this": to["to"], "next": to["to"]}),
         Signal(
             "settling",
             ("start", "to", "n"),
@@ -188,15 +130,52 @@ def _chain(config: Config, counts: Counts) -> tuple[list[Signal], dict]:
         Signal("forgetting", ("n",), forgetting),
         Signal("envelope", ("n",), second ** np.arange(POWERS + 1.0)),
     ]
-    told = {
-        "rate": chain.entropy_rate(),
-        "closed": chain.closed,
-        "periodic": chain.periodic,
+    facts = {
+        "rate": made.entropy_rate(),
+        "unigram": float(entropy(CountModel(_counts(config, 0), 0).next(""))),
+        "closed": made.closed,
+        "periodic": made.periodic,
         "pace": second,
-        "walk": "".join(names[walk]),
         "hidden": len(names) - len(shown),
     }
-    return signals, told
+    return Snapshot(config, 0, signals, facts)
+
+
+@uses("text", "seed")
+def walk(config: Config) -> Snapshot:
+    """A chain that walks. Signal taken (time, to), the row of P that each step was drawn from.
+
+    facts: walk, a text; "order n", a text of each order in WRITERS.
+    """
+    made, vocabulary = _chain(config)
+    shown = _shown(made.stationary())
+    steps = made.sample(WALK, torch.Generator().manual_seed(config.seed))
+    counts = _counts(config, LONGEST)
+    to = tuple(visible(vocabulary[place]) for place in shown)
+    facts = {f"order {order}": _write(counts, order, config.seed) for order in WRITERS}
+    facts["walk"] = visible("".join(vocabulary[step] for step in steps))
+    return Snapshot(config, 0, [Signal("taken", ("time", "to"), made.P[steps[:-1]][:, shown], {"to": to})], facts)
+
+
+def _counts(config: Config, longest: int) -> Counts:
+    corpus = config.corpus
+    return Counts([corpus], sorted(set(corpus)), longest)
+
+
+def _chain(config: Config) -> tuple[MarkovChain, tuple[str, ...]]:
+    """The first-order chain of the text, and its characters."""
+    counts = _counts(config, 1)
+    return MarkovChain.of(CountModel(counts, 1)), counts.vocabulary
+
+
+def _frequent(stays: np.ndarray) -> np.ndarray:
+    """Places of all characters, the most frequent first."""
+    return np.argsort(-stays, kind="stable")
+
+
+def _shown(stays: np.ndarray) -> np.ndarray:
+    """Places of the characters that are drawn, in their order."""
+    return np.sort(_frequent(stays)[:SHOWN])
 
 
 def _write(counts: Counts, order: int, seed: int) -> str:
@@ -212,15 +191,69 @@ def _write(counts: Counts, order: int, seed: int) -> str:
 # --- the source -----------------------------------------------------------------------------------------------------
 
 
+@uses("order", "symbols", "sharpness", "learned", "smoothing", "unseen", "seeds", "seed")
+def orders(config: Config) -> Snapshot:
+    """Which order predicts the source. Signal orders (line, seed, order), the loss on what was counted and on new symbols.
+
+    facts: baseline and floor of the source; orders, the losses on new symbols, the median over seeds; best_order.
+    """
+    source = _source(config, config.learned)
+    losses = np.array([_losses(config, source, row, config.learned) for row in _rows(config, source)])
+    ticks = {"line": ("symbols it has counted", "new symbols"), "seed": tuple(config.repetitions)}
+    new = np.median(losses[:, 1], axis=0)
+    facts = {
+        "baseline": source.baseline,
+        "floor": source.floor,
+        "best_order": int(np.argmin(new)),
+        "orders": tuple(new.tolist()),
+    }
+    return Snapshot(config, 0, [Signal("orders", ("line", "seed", "order"), losses.transpose(1, 0, 2), ticks)], facts)
+
+
+@uses("order", "symbols", "sharpness", "smoothing", "unseen", "steps", "seeds", "seed")
+def run(config: Config) -> Run:
+    """Let the symbols of the source arrive, and count again after every chunk of them. A step is a symbol.
+
+    Signals: loss (arm, seed, step) of some orders on new symbols; orders (seed, order) of all of them at this moment;
+    ladder (order, step) the same at every moment so far, the median over seeds.
+    facts: baseline, floor; best_order.
+    """
+    source = _source(config, config.steps)
+    arms: Ticks = tuple(f"order {order}" for order in ARMS)
+    seeds: Ticks = config.repetitions
+
+    def readings() -> Iterator[Reading | None]:
+        configure_thread()
+        rows = _rows(config, source)
+        for n in config.chunks:
+            losses = []
+            for row in rows:
+                losses.append(_losses(config, source, row, n)[1])
+                yield None
+            orders = np.array(losses)  # (seed, order)
+            middle = np.median(orders, axis=0)
+            yield Reading(
+                n,
+                [
+                    Signal("loss", ("arm", "seed"), orders.T[list(ARMS)], {"arm": arms, "seed": seeds}),
+                    Signal("ladder", ("order",), middle),
+                ],
+                [Signal("orders", ("seed", "order"), orders, {"seed": seeds})],
+                {"best_order": int(np.argmin(middle))},
+            )
+
+    return Run(config, readings(), config.steps, {"baseline": source.baseline, "floor": source.floor})
+
+
 def _source(config: Config, symbols: int) -> MarkovSource:
     """The source, in rows of so many symbols to count and the new ones after them."""
-    generator = torch.Generator().manual_seed(config.seed)
+    generator = stream(config.seed, "weights")
     return MarkovSource.drawn(config.symbols, config.order, config.sharpness, symbols + HELD_OUT, generator)
 
 
 def _rows(config: Config, source: MarkovSource) -> list[list[int]]:
     """The symbols of every seed."""
-    return source.batch(config.seeds, torch.Generator().manual_seed(config.seed + 1_000)).x.tolist()
+    return source.batch(config.seeds, stream(config.seed, "batches")).x.tolist()
 
 
 def _losses(config: Config, source: MarkovSource, row: list[int], n: int) -> np.ndarray:

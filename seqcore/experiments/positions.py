@@ -2,32 +2,36 @@
 
     f(P x) = P f(x)                  without positions, for every permutation P of the tokens
     PE(p) · PE(s) = Σ_i cos((p - s) ω_i)             depends on the distance alone
-    PE(p + k) = R_k PE(p)                            the same rotation from every place
+    PE(p + k) = R_kᵀ PE(p)                           the same turn from every place
     (R_p q) · (R_s k) = q · (R_{s-p} k)              rotary: a score depends on the distance alone
 
-`before(config)` measures all four. `run(config)` trains the same encoder with no, sinusoidal, learned and
+`bag`, `products` and `turn` measure all four. `run(config)` trains the same encoder with no, sinusoidal, learned and
 rotary positions, and asks it about sequences longer than any it was trained on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from seqcore import knobs
-from seqcore.knobs import knob, shorten
+from seqcore.engine import Arms, Measure, stream, train
+from seqcore.knobs import knob, shorten, uses
 from seqcore.models.encoder import Encoder
 from seqcore.models.positions import POSITIONS, rotate, shift, sinusoidal, wavelengths
-from seqcore.record import Run, Signal
-from seqcore.tasks import Batch, Task
-from seqcore.tasks.order import MajorityHalf, MajorityWhole, PreviousToken, Reverse
-from seqcore.training import Trainer, events, pace, race, settle
+from seqcore.probes.agreement import gap
+from seqcore.record import Signal, Snapshot
+from seqcore.runs import Facts, Run, checkpoint
+from seqcore.tasks import Batch
+from seqcore.tasks.order import MajorityHalf, MajorityWhole, PreviousToken, Rearrangement, Reverse
+from seqcore.training import Trainer, configure_thread
 
-TASKS: dict[str, type[Task]] = {
+TASKS: dict[str, type[Rearrangement] | type[MajorityHalf] | type[MajorityWhole]] = {
     "reverse": Reverse,
     "previous token": PreviousToken,
     "which half": MajorityHalf,
@@ -74,120 +78,107 @@ class Config(knobs.Repeated):
         return self.length, self.length + 2 * max(1, round(self.length / 8)), 2 * self.length, 4 * self.length
 
 
-def before(config: Config) -> Run:
-    """The instant picture; nothing is trained.
-
-    Signals: reordered (positions, word), how far a word's vector moves when the words are read backwards, the median
-    over seeds; PE (place, entry); stripes (line, p, s), products of places; wavelength (pair); rotation (k, after the
-    turn, before the turn), which are axes with those names.
-    facts: the largest move for each of POSITIONS, by its name; drift, how much PE(p) · PE(p + k) varies with p, and turn,
-    |R_k PE(p) - PE(p + k)|, both the largest and in float64; rotary_drift; back, how far the rotary pair looks; longest
-    and shortest (wavelengths); agreement with torch.
+@uses("text", "width", "heads", "layers", "seeds", "seed")
+def bag(config: Config) -> Snapshot:
+    """Signal reordered (positions, word): how far a word's vector moves when an untrained encoder reads the words backwards,
+    the median over seeds. facts: the largest move for each of POSITIONS, by its name; agreement with torch.
     """
-    settle()
-    moves = {name: np.median([_moves(config, name, seed) for seed in config.repetitions], axis=0) for name in POSITIONS}
-    table = sinusoidal(PLACES, config.width, dtype=torch.float64)
-    products = table[:NEAR] @ table[:NEAR].T / (config.width / 2)
-    q = torch.randn(1, config.width, generator=_generator(config.seed), dtype=torch.float64)
+    configure_thread()
+    moves = {}
+    for name in POSITIONS:
+        moves[name] = np.median([_moves(config, name, seed) for seed in config.repetitions], axis=0)
+        checkpoint()
+    ticks = {"positions": tuple(POSITIONS), "word": config.words}
+    signal = Signal("reordered", ("positions", "word"), list(moves.values()), ticks)
+    symbols = _symbols(config.words)
+    encoder = _encoder(config, "sinusoidal", int(symbols.max()) + 1, None, config.seed)
+    with torch.no_grad():
+        first = encoder.trace(symbols)[1][0]
+        agreement = gap(first.y, encoder.layers[0].twin()(first.x))
+    facts = {name: float(each.max()) for name, each in moves.items()}
+    return Snapshot(config, 0, [signal], facts | {"agreement": agreement})
+
+
+@uses("width")
+def table(config: Config) -> Snapshot:
+    """Signals: PE (place, entry); wavelength (pair). facts: shortest and longest of these."""
+    waves = wavelengths(config.width)
+    rows = sinusoidal(PLACES, config.width, dtype=torch.float64)
+    signals = [Signal("PE", ("place", "entry"), rows.numpy()), Signal("wavelength", ("pair",), waves.numpy())]
+    return Snapshot(config, 0, signals, {"shortest": float(waves[0]), "longest": float(waves[-1])})
+
+
+@uses("width", "seed")
+def products(config: Config) -> Snapshot:
+    """Signal stripes (line, p, s): PE(p) · PE(s), and rotary scores of a query and a key that is found BACK places back.
+
+    facts: drift and rotary_drift, how much each varies along a diagonal, in float64; back.
+    """
+    rows = sinusoidal(NEAR, config.width, dtype=torch.float64)
+    places = rows @ rows.T / (config.width / 2)
+    q = torch.randn(1, config.width, generator=stream(config.seed, "weights"), dtype=torch.float64)
     k = rotate(q, start=BACK)
     scores = rotate(q.expand(NEAR, -1)) @ rotate(k.expand(NEAR, -1)).T / q.square().sum()
+    lines = {"line": ("PE(p) · PE(s)", f"rotary: looks {BACK} back")}
+    signal = Signal("stripes", ("line", "p", "s"), torch.stack([places, scores]).numpy(), lines)
+    facts = {"drift": _along_diagonals(places), "rotary_drift": _along_diagonals(scores), "back": BACK}
+    return Snapshot(config, 0, [signal], facts)
+
+
+@uses("width")
+def turn(config: Config) -> Snapshot:
+    """Signal rotation (k, after the turn, before the turn). fact turn: the largest |R_kᵀ PE(p) - PE(p + k)|, in float64."""
+    rows = sinusoidal(PLACES, config.width, dtype=torch.float64)
     turns = torch.stack([shift(steps, config.width) for steps in SHIFTS])
-    waves = wavelengths(config.width)
-    signals = [
-        Signal(
-            "reordered",
-            ("positions", "word"),
-            np.array(list(moves.values())),
-            {"positions": tuple(POSITIONS), "word": config.words},
-        ),
-        Signal("PE", ("place", "entry"), table.numpy()),
-        Signal(
-            "stripes",
-            ("line", "p", "s"),
-            torch.stack([products, scores]).numpy(),
-            {"line": ("PE(p) · PE(s)", f"rotary: looks {BACK} back")},
-        ),
-        Signal("wavelength", ("pair",), waves.numpy()),
-        Signal("rotation", ("k", "after the turn", "before the turn"), turns.numpy(), {"k": SHIFTS}),
-    ]
-    ahead = [table[:-steps] @ turn.T - table[steps:] for steps, turn in zip(SHIFTS, turns)]
-    facts = {
-        **{name: float(each.max()) for name, each in moves.items()},
-        "drift": _along_diagonals(products),
-        "rotary_drift": _along_diagonals(scores),
-        "turn": max(float(gap.abs().max()) for gap in ahead),
-        "back": BACK,
-        "shortest": float(waves[0]),
-        "longest": float(waves[-1]),
-        "agreement": _agreement(config),
-    }
-    return Run(config, 0, signals, facts)
+    signal = Signal("rotation", ("k", "after the turn", "before the turn"), turns.numpy(), {"k": SHIFTS})
+    gaps = [gap(rows[:-steps] @ turn.T, rows[steps:]) for steps, turn in zip(SHIFTS, turns)]
+    return Snapshot(config, 0, [signal], {"turn": max(gaps)})
 
 
-def run(config: Config) -> Iterator[Run]:
+@uses("task", "length", "mixed", "width", "heads", "layers", "rate", "steps", "seeds", "seed")
+def run(config: Config) -> Run:
     """Train one encoder for each of POSITIONS.
 
     Signals: loss, norm (arm, seed, step); right (arm, seed, step) on held-out rows of the trained length; longer (arm,
     seed, length), the share of right answers on longer rows, at the places that no training row had; at the trained
     length, at all places; weights (arm, head, query, key) of the first layer, first seed, for one row.
-    facts: baseline, chance, ceiling (the best share of right answers without positions), event.
+    facts: baseline, chance, ceiling (the best share of right answers without positions), bag (the share that the encoder
+    without them gets right, the mean over seeds), event.
     """
-    settle()
     kind = TASKS[config.task]
     task = kind(config.length, shortest=2) if config.mixed else kind(config.length)
-    arms = {
-        name: [
-            Trainer(
-                _encoder(config, name, task.inputs, task.outputs, seed),
-                lambda encoder, batch: task.loss(encoder(batch.x), batch),
-                config.rate,
-            )
-            for seed in config.repetitions
+    held_out = kind(config.length).batch(HELD_OUT, stream(config.seed, "probe"))
+    rows = {length: kind(length).batch(LONGER, stream(config.seed, "test")) for length in config.tested}
+    places = range(1, config.length + 1)
+
+    def trainer(seed: int, positions: str) -> Trainer:
+        encoder = _encoder(config, positions, task.inputs, task.outputs, seed)
+        return Trainer(encoder, lambda encoder, batch: task.loss(encoder(batch.x), batch), config.rate)
+
+    @torch.no_grad()
+    def look(arms: Arms) -> list[Signal | Facts]:
+        right = arms.each(lambda encoder: _right(encoder, held_out))
+        maps = [encoder.trace(held_out.x[:1])[1][0].attention.weights[0] for encoder in arms.first.values()]
+        ticks = {"arm": tuple(arms), "head": range(1, config.heads + 1), "query": places, "key": places}
+        return [
+            {"bag": float(right[list(arms).index("none")].mean())},
+            Signal("right", ("arm", "seed"), right, arms.ticks),
+            Signal("weights", ("arm", "head", "query", "key"), torch.stack(maps).numpy(), ticks),
         ]
-        for name in POSITIONS
-    }
-    held_out = kind(config.length).batch(HELD_OUT, _generator(config.seed + 10_000))
-    rows = {length: kind(length).batch(LONGER, _generator(config.seed + 20_000)) for length in config.tested}
-    every = pace(config.steps, 80 * len(arms) * config.seeds * config.layers)
-    ticks = {"arm": tuple(arms), "seed": tuple(config.repetitions)}
-    scores: list[np.ndarray] = []
-    longer = np.zeros(0)
-    for progress in race(
-        arms,
-        lambda generator: task.batch(BATCH, generator),
-        steps=config.steps,
-        every=every,
-        seeds=[seed + 1_000 for seed in config.repetitions],
-    ):
-        scores.append(_over(arms, lambda encoder: _right(encoder, held_out)))
+
+    def look_further(arms: Arms) -> list[Signal]:
+        longer = arms.each(lambda encoder: [_right(encoder, rows[n], config.length) for n in config.tested])
+        return [Signal("longer", ("arm", "seed", "length"), longer, {**arms.ticks, "length": config.tested})]
+
+    return train(
+        config,
+        {name: partial(trainer, positions=name) for name in POSITIONS},
+        lambda seed, generator: task.batch(BATCH, generator),
+        load=80 * config.layers,
         # Long rows take as long as several steps, and their curve moves slowly.
-        if len(scores) % 6 == 1 or progress.step == config.steps:
-            longer = _over(arms, lambda encoder: [_right(encoder, rows[n], config.length) for n in config.tested])
-        with torch.no_grad():
-            maps = [each[0].model.trace(held_out.x[:1])[1][0].attention.weights[0] for each in arms.values()]
-        places = tuple(range(1, config.length + 1))
-        yield Run(
-            config,
-            progress.step,
-            [
-                progress.loss,
-                progress.norm,
-                Signal("right", progress.loss.axes, np.stack(scores, axis=-1), progress.loss.ticks),
-                Signal("longer", ("arm", "seed", "length"), longer, {**ticks, "length": config.tested}),
-                Signal(
-                    "weights",
-                    ("arm", "head", "query", "key"),
-                    torch.stack(maps).numpy(),
-                    {"arm": tuple(arms), "head": range(1, config.heads + 1), "query": places, "key": places},
-                ),
-            ],
-            {
-                "baseline": task.baseline,
-                "chance": 1 / task.outputs,
-                "ceiling": kind(config.length).ceiling,
-                "event": events(arms),
-            },
-        )
+        measures=[Measure(look, series=("right",)), Measure(look_further, times=10)],
+        facts={"baseline": task.baseline, "chance": 1 / task.outputs, "ceiling": kind(config.length).ceiling},
+    )
 
 
 def _encoder(config: Config, positions: str, inputs: int, outputs: int | None, seed: int) -> Encoder:
@@ -201,7 +192,7 @@ def _encoder(config: Config, positions: str, inputs: int, outputs: int | None, s
         outputs,
         positions=positions,
         limit=max(config.tested[-1], WORDS),
-        generator=_generator(seed),
+        generator=stream(seed, "weights"),
     )
 
 
@@ -220,16 +211,11 @@ def _symbols(words: Sequence[str]) -> Tensor:
     return torch.tensor([[known[word] for word in words]])
 
 
-def _over(arms: dict[str, list[Trainer]], measure) -> np.ndarray:
-    """(arm, seed, ...): a measure of every model."""
-    return np.array([[measure(trainer.model) for trainer in trainers] for trainers in arms.values()])
-
-
+@torch.no_grad()
 def _right(encoder: Encoder, batch: Batch, start: int = 0) -> float:
     """The share of right answers from place `start` on; at all places where the rows end before it."""
     start = start if batch.x.shape[1] > start else 0
-    with torch.no_grad():
-        return float((encoder(batch.x).argmax(-1) == batch.y)[:, start:].float().mean())
+    return float((encoder(batch.x).argmax(-1) == batch.y)[:, start:].float().mean())
 
 
 def _along_diagonals(products: Tensor) -> float:
@@ -237,16 +223,3 @@ def _along_diagonals(products: Tensor) -> float:
     size = len(products)
     diagonals = (products.diagonal(offset) for offset in range(1 - size, size))
     return max(float(diagonal.max() - diagonal.min()) for diagonal in diagonals)
-
-
-def _agreement(config: Config) -> float:
-    """max |ours - torch.nn.TransformerEncoderLayer| for the first layer, on the reader's words with sinusoids."""
-    symbols = _symbols(config.words)
-    encoder = _encoder(config, "sinusoidal", int(symbols.max()) + 1, None, config.seed)
-    with torch.no_grad():
-        first = encoder.trace(symbols)[1][0]
-        return float((first.y - encoder.layers[0].twin()(first.x)).abs().max())
-
-
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)

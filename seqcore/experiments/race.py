@@ -1,12 +1,14 @@
-"""RNN, LSTM and GRU on one long memory: the road back before training, and who learns to use it.
+"""RNN, LSTM and GRU on one long memory: how far gradients reach before training, and who learns to use them.
 
-`before(config)` measures untrained networks: how far back their answers reach, and what the bias of a
-gate does to that. `run(config)` trains the same networks on the same batches.
+    reach_k = ‖dL/dh_{T-k}‖ / ‖dL/dh_T‖
+
+`untrained` measures how far back the answers of untrained networks reach, and `by_bias` what the bias of a gate does to
+that; `clock` measures what a step costs. `run` trains the same networks on the same batches.
 """
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -15,18 +17,18 @@ import torch
 from torch import nn
 
 from seqcore import knobs
-from seqcore.knobs import knob
-from seqcore.models.gru import GRU
-from seqcore.models.latent import Readout
-from seqcore.models.lstm import LSTM
-from seqcore.models.rnn import RNN
-from seqcore.probes.reach import reach
-from seqcore.record import Run, Signal
+from seqcore.engine import Arms, Measure, stream, train
+from seqcore.knobs import knob, uses
+from seqcore.models import GRU, LSTM, RNN, Readout
+from seqcore.probes.clock import milliseconds
+from seqcore.probes.reach import mean_reach, reach
+from seqcore.record import Signal, Snapshot
+from seqcore.runs import Facts, Run, checkpoint
 from seqcore.tasks import Batch, Task
 from seqcore.tasks.recall import Adding, CopyMemory, FirstToken, Latch, TemporalOrder
-from seqcore.training import Trainer, events, pace, race, settle
+from seqcore.training import Trainer, configure_thread
 
-TASKS: dict[str, type[Task]] = {
+TASKS: dict[str, Callable[[int], Task]] = {
     "adding": Adding,
     "first token": FirstToken,
     "latch": Latch,
@@ -38,7 +40,7 @@ BIASES = tuple(range(7))
 BATCH, PROBED, TESTED = 32, 8, 128
 LOOKS = 40  # moments at which the gradient is measured
 SOLVED = 0.3  # of the baseline: a squared error of 0.05 where knowing nothing costs 1/6
-COST = 6  # of a step of the three cells together, in RNNs of 32 units
+COST = 6  # of a step of all cells, in RNNs of 32 units
 
 
 @dataclass(frozen=True)
@@ -70,107 +72,105 @@ class Config(knobs.Repeated):
         return TASKS[self.task](self.length)
 
 
-def before(config: Config) -> Run:
-    """The untrained networks. Signals: reach (arm, seed, lag); far (arm, bias), what is left at the first step.
+# --- untrained cells ------------------------------------------------------------------------------------------------
 
-    facts: by arm left (at the first step, the median seed), sizes, parameters and milliseconds (a training step, measured
-    now); far, the largest lag.
+
+@uses("task", "length", "hidden", "sizes", "forget_bias", "update_bias", "seeds", "seed")
+def untrained(config: Config) -> Snapshot:
+    """How far back untrained networks reach. Signal reach (arm, seed, lag).
+
+    facts: by arm left (at the first step, the median seed), sizes and parameters; far, the largest lag.
     """
-    settle()
+    configure_thread()
     task = config.made
     probed = _probed(config, task)
-    curves = np.array([[_reach(_network(config, name, s), task, probed) for s in config.repetitions] for name in GATES])
-    networks = {name: _network(config, name, config.seed) for name in GATES}
-    return Run(
-        config,
-        0,
-        [
-            Signal("reach", ("arm", "seed", "lag"), curves, _ticks(config)),
-            Signal(
-                "far",
-                ("arm", "bias"),
-                [_by_bias(config, name, task, probed) for name in GATES],
-                {"arm": tuple(GATES), "bias": BIASES},
-            ),
-        ],
-        {
-            "left": {name: float(10.0 ** np.median(np.log10(curve[:, -1]))) for name, curve in zip(GATES, curves)},
-            "sizes": _sizes(config),
-            "parameters": {name: _count(network) for name, network in networks.items()},
-            "milliseconds": {name: _milliseconds(config, network) for name, network in networks.items()},
-            "far": probed.x.shape[1] - 1,
-        },
-    )
+    networks = {name: [_network(config, name, seed) for seed in config.repetitions] for name in GATES}
+    curves = []
+    for row in networks.values():
+        checkpoint()
+        curves.append([mean_reach(network, task, probed) for network in row])
+    signal = Signal("reach", ("arm", "seed", "lag"), curves, {"arm": tuple(GATES), "seed": tuple(config.repetitions)})
+    left = 10.0 ** np.median(np.log10(signal.values[..., -1]), axis=1)
+    facts = {
+        "left": dict(zip(GATES, left.tolist())),
+        "sizes": _sizes(config),
+        "parameters": {name: sum(weight.numel() for weight in row[0].parameters()) for name, row in networks.items()},
+        "far": probed.x.shape[1] - 1,
+    }
+    return Snapshot(config, 0, [signal], facts)
 
 
-def run(config: Config) -> Iterator[Run]:
+@uses("task", "length", "hidden", "sizes", "seed")
+def by_bias(config: Config) -> Snapshot:
+    """What is left at the first step, by the bias of the gate that keeps. Signal far (arm, bias)."""
+    configure_thread()
+    task = config.made
+    probed = _probed(config, task)
+    left = [_by_bias(config, name, task, probed) for name in GATES]
+    return Snapshot(config, 0, [Signal("far", ("arm", "bias"), left, {"arm": tuple(GATES), "bias": BIASES})])
+
+
+def clock(config: Config) -> Snapshot:
+    """What a training step costs on this machine, now. Signal milliseconds (arm)."""
+    configure_thread()
+    batch = config.made.batch(BATCH, torch.Generator().manual_seed(config.seed))
+    trainers = [_trainer(config, name, config.seed) for name in GATES]
+    took = [milliseconds(functools.partial(trainer.step, batch)) for trainer in trainers]
+    return Snapshot(config, 0, [Signal("milliseconds", ("arm",), took, {"arm": tuple(GATES)})])
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+def run(config: Config) -> Run:
     """Train the three side by side.
 
     Signals: loss, norm (arm, seed, step); reach (arm, seed, lag) at the last look; far (arm, seed, step), its end.
     facts: baseline, event; by arm solved (the median step over seeds that got there, or None), how many of them did
     (reached), and score (the median share of right answers, or squared error, on rows that are not trained on).
     """
-    settle()
     task = config.made
     probed = _probed(config, task)
-    test = task.batch(TESTED, torch.Generator().manual_seed(config.seed + 20_000))
-    arms = {name: [_trainer(config, _network(config, name, seed)) for seed in config.repetitions] for name in GATES}
-    every = pace(config.steps, COST * config.seeds * probed.x.shape[1] * max(1, config.hidden / 32))
-    look = every * max(1, round(config.steps / every / LOOKS))
-    looks: list[tuple[int, np.ndarray]] = []
-    for progress in race(
-        arms,
-        lambda generator: task.batch(BATCH, generator),
-        steps=config.steps,
-        every=every,
-        seeds=[seed + 1_000 for seed in config.repetitions],
-    ):
-        if progress.step % look == 0 or progress.step == config.steps:
-            models = {name: [trainer.model for trainer in trainers] for name, trainers in arms.items()}
-            curves = np.array([[_reach(model, task, probed) for model in row] for row in models.values()])
-            looks.append((progress.step, curves[..., -1]))
-            scores = {name: float(np.median([_score(m, task, test) for m in row])) for name, row in models.items()}
-        solved = _solved(progress.loss, SOLVED * task.baseline)
-        ticks = _ticks(config)
-        yield Run(
-            config,
-            progress.step,
-            [
-                progress.loss,
-                progress.norm,
-                Signal("reach", ("arm", "seed", "lag"), curves, ticks),
-                Signal(
-                    "far",
-                    ("arm", "seed", "step"),
-                    np.stack([far for _, far in looks], axis=2),
-                    ticks | {"step": [step for step, _ in looks]},
-                ),
-            ],
-            {
-                "baseline": task.baseline,
-                "event": events(arms),
-                "solved": {name: int(np.median(steps)) if steps else None for name, steps in solved.items()},
-                "reached": {name: len(steps) for name, steps in solved.items()},
-                "score": scores,
-            },
-        )
+    test = task.batch(TESTED, stream(config.seed, "test"))
+
+    def gradient(arms: Arms) -> Iterator[Signal]:
+        curves = arms.each(lambda model: mean_reach(model, task, probed))
+        yield Signal("reach", ("arm", "seed", "lag"), curves, arms.ticks)
+        yield Signal("far", ("arm", "seed"), curves[..., -1], arms.ticks)
+
+    @torch.no_grad()
+    def score(arms: Arms) -> Iterator[Facts]:
+        scores = np.median(arms.each(lambda model: task.score(model(test.x, at=task.at), test)), axis=1)
+        yield {"score": dict(zip(arms, scores.tolist()))}
+
+    def facts(moment: Snapshot) -> Facts:
+        solved = _solved(moment["loss"], SOLVED * task.baseline)
+        return {
+            "baseline": task.baseline,
+            "solved": {name: int(np.median(steps)) if steps else None for name, steps in solved.items()},
+            "reached": {name: len(steps) for name, steps in solved.items()},
+        }
+
+    return train(
+        config,
+        {name: functools.partial(_trainer, config, name) for name in GATES},
+        lambda seed, generator: task.batch(BATCH, generator),
+        load=COST / len(GATES) * probed.x.shape[1] * max(1, config.hidden / 32),
+        measures=[Measure(gradient, series=("far",), times=LOOKS), Measure(score, times=LOOKS)],
+        facts=facts,
+    )
 
 
-def clock(first: Run, moment: Run) -> dict[str, tuple[str, str]]:
-    """For every arm the step at which it had solved the task, and what that is in seconds on this machine."""
-    told = {}
-    for name, step in moment.facts["solved"].items():
-        milliseconds, score = first.facts["milliseconds"][name], moment.facts["score"][name]
-        fresh = (
-            f"squared error {score:.3g}" if moment.config.made.unit == "squared error" else f"{score:.0%} right"
-        ) + f" on {TESTED} rows it never trains on"
-        cost = f"{milliseconds:.1f} ms a step, as measured when this page was drawn"
-        if step is None:
-            told[name] = "not solved", f"{fresh}; {cost}."
-        else:
-            share = f"{moment.facts['reached'][name]} of {moment.config.seeds} seeds"
-            told[name] = f"step {step:,}", f"{share}, about {step * milliseconds / 1000:.1f} s at {cost}; {fresh}."
-    return told
+def _solved(loss: Signal, below: float) -> dict[str, list[int]]:
+    """arm -> for every seed that got there, the step of the first moment whose loss was below."""
+    steps = np.array(loss.ticks["step"])
+    return {
+        str(name): [int(steps[np.argmax(curve < below)]) for curve in row if (curve < below).any()]
+        for name, row in zip(loss.ticks["arm"], loss.values)
+    }
+
+
+# --- networks -------------------------------------------------------------------------------------------------------
 
 
 def _sizes(config: Config) -> dict[str, int]:
@@ -190,13 +190,9 @@ def _weights(config: Config, name: str, H: int) -> int:
     return GATES[name] * H * (task.inputs + H + 2) + (H + 1) * task.outputs
 
 
-def _count(network: nn.Module) -> int:
-    return sum(weight.numel() for weight in network.parameters())
-
-
 def _network(config: Config, name: str, seed: int) -> Readout:
     """A fresh network: torch's default weights, and the bias of the gate that keeps."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = stream(seed, "weights")
     I, H = config.made.inputs, _sizes(config)[name]
     make: dict[str, Callable[[], nn.Module]] = {
         "RNN": lambda: RNN(I, H, generator=generator),
@@ -206,28 +202,21 @@ def _network(config: Config, name: str, seed: int) -> Readout:
     return Readout(make[name](), config.made.outputs, generator)
 
 
-def _trainer(config: Config, network: Readout) -> Trainer:
-    task = config.made
-    return Trainer(
-        network, lambda model, batch: task.loss(model(batch.x, at=task.at), batch), config.rate, clip=config.clip
-    )
+def _trainer(config: Config, name: str, seed: int) -> Trainer:
+    task, network = config.made, _network(config, name, seed)
+    return Trainer(network, lambda m, batch: task.loss(m(batch.x, at=task.at), batch), config.rate, clip=config.clip)
 
 
 def _probed(config: Config, task: Task) -> Batch:
     """The rows on which gradients are measured, always the same."""
-    return task.batch(PROBED, torch.Generator().manual_seed(config.seed + 10_000))
-
-
-def _reach(network: Readout, task: Task, batch: Batch) -> np.ndarray:
-    """The geometric mean over rows, by lag: (time,)."""
-    return 10.0 ** reach(network, task, batch).log10().mean(0).numpy()
+    return task.batch(PROBED, stream(config.seed, "probe"))
 
 
 def _by_bias(config: Config, name: str, task: Task, probed: Batch) -> np.ndarray:
     """What is left at the first step for every bias in BIASES: (biases,). An RNN has no gate: the same everywhere."""
-    network = _network(config.but(forget_bias=0.0, update_bias=0.0), name, config.seed)
+    network = _network(config, name, config.seed)  # `by_bias` does not name the two biases: they are at 0
     if GATES[name] == 1:
-        return np.repeat(_reach(network, task, probed)[-1], len(BIASES))
+        return np.repeat(mean_reach(network, task, probed)[-1], len(BIASES))
     # The bias enters as one more input, of weight 1 at its gate: then one pass serves them all.
     cell, H = network.cell, network.cell.W_h.shape[1]
     gate = torch.zeros(len(cell.W_x), 1)
@@ -237,34 +226,3 @@ def _by_bias(config: Config, name: str, task: Task, probed: Batch) -> np.ndarray
     bias = torch.tensor(BIASES).repeat_interleave(PROBED // 2)[:, None, None].expand(*x.shape[:2], 1)
     far = reach(network, task, Batch(torch.cat([x, bias], dim=2), y))[:, -1]
     return 10.0 ** far.log10().view(len(BIASES), -1).mean(1).numpy()
-
-
-def _milliseconds(config: Config, network: Readout) -> float:
-    """Processor time of one training step of a network that is not needed any more: the shortest of three."""
-    trainer = _trainer(config, network)
-    batch = config.made.batch(BATCH, torch.Generator().manual_seed(config.seed))
-    took = []
-    for _ in range(4):
-        start = time.thread_time()
-        trainer.step(batch)
-        took.append(time.thread_time() - start)
-    # the first one prepares what the others find ready
-    return 1000 * min(took[1:])
-
-
-def _score(network: Readout, task: Task, test: Batch) -> float:
-    with torch.no_grad():
-        return task.score(network(test.x, at=task.at), test)
-
-
-def _solved(loss: Signal, below: float) -> dict[str, list[int]]:
-    """arm -> for every seed that got there, the step of the first moment whose loss was below."""
-    steps = np.array(loss.ticks["step"])
-    return {
-        name: [int(steps[np.argmax(curve < below)]) for curve in row if (curve < below).any()]
-        for name, row in zip(loss.ticks["arm"], loss.values)
-    }
-
-
-def _ticks(config: Config) -> dict[str, tuple]:
-    return {"arm": tuple(GATES), "seed": tuple(config.repetitions)}

@@ -1,17 +1,18 @@
 """Recurrent network: the state carries the past, and a model of characters learns what is worth carrying.
 
-`before(config)` is the untrained network on a piece of text: its states, and the echo of the first character in
-them. `run(config)` trains it to guess the next character, beside the same network with its memory cut, W_h = 0.
-`step(moment, time, unit)` takes one unit of one time step apart, every term of
-
     a_t = W_x x_t + b_x + W_h h_{t-1} + b_h,   h_t = tanh(a_t)
+
+`inside` is the untrained network on a piece of text, and `echoes` what is left in its states of the first character.
+`run` trains it to guess the next character, beside the same network with its memory cut, W_h = 0. `step` takes one
+unit of one time step of either apart, term by term.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,19 +21,24 @@ import torch
 from torch import Tensor
 
 from seqcore import knobs
-from seqcore.knobs import knob
-from seqcore.models.latent import Latent
-from seqcore.models.rnn import RNN
-from seqcore.record import Run, Signal
+from seqcore.engine import Arms, Measure, stream, train
+from seqcore.knobs import knob, uses
+from seqcore.models import RNN, Latent
+from seqcore.probes.agreement import agreement
+from seqcore.probes.held_out import lowest
+from seqcore.record import Signal, Snapshot, Ticks
+from seqcore.runs import Facts, Run
 from seqcore.tasks.story import STORY
-from seqcore.tasks.text import Text, read
-from seqcore.training import Trainer, events, pace, race, settle
+from seqcore.tasks.text import Text, read, visible
+from seqcore.training import Trainer, configure_thread
 
 BATCH, CLIP = 16, 1.0
 UNITS_SHOWN = 32
 ROWS_SAMPLED, SAMPLED = 6, 60  # six short samples cost as much time as one
 KEPT, CUT = "RNN", "no memory"
 READERS_TEXT = 5_000  # characters: it becomes part of the address
+
+own_text = functools.partial(read, longest=READERS_TEXT)
 
 
 @dataclass(frozen=True)
@@ -53,14 +59,6 @@ class Config(knobs.Repeated):
         return Text(read(self.text) if self.text else STORY, self.length)
 
 
-def own_text(raw: bytes) -> str:
-    """A reader's file as the text knob takes it. Raises ValueError naming the limit."""
-    text = read(raw)
-    if len(text) > READERS_TEXT:
-        raise ValueError(f"text has length {len(text):,}, more than {READERS_TEXT:,} characters")
-    return text
-
-
 class Piece(NamedTuple):
     """What the pictures are drawn for: x (time,) symbols of the held-out part, and the text they stand for.
 
@@ -71,82 +69,95 @@ class Piece(NamedTuple):
     text: str
 
 
-def before(config: Config) -> Run:
-    """The instant picture of the untrained network. Signals: those of `_inside`, and echo (arm, seed, time).
+@uses("length", "hidden", "embedding", "text", "seed")
+def inside(config: Config) -> Snapshot:
+    """The untrained network while it reads a piece of text. Signals: those of `_inside`.
 
-    facts: piece (text), last_audible (steps until 1 % of the echo is left, or None), agreement with torch.nn.
+    facts: piece (text), vocabulary (size), agreement with torch.nn.
     """
-    settle()
+    configure_thread()
     task = config.task
-    piece = _piece(task, config.length)
-    networks = {arm: [_network(config, task, seed, arm) for seed in config.repetitions] for arm in (KEPT, CUT)}
-    echoes = _echoes(networks, piece, config)
-    network = networks[KEPT][0]
-    left = np.median(echoes.pick(arm=KEPT).values, axis=0)
-    with torch.no_grad():
-        e = network.features(piece.x[None])
-        agreement = float((network.cell(e) - network.cell.twin()(e)[0]).abs().max())
+    piece, network = _piece(task, config.length), _network(config, task, config.seed, KEPT)
     facts = {
         "piece": piece.text,
         "vocabulary": task.inputs,
-        "last_audible": int(np.argmax(left < 0.01)) if (left < 0.01).any() else None,
-        "agreement": agreement,
+        "agreement": agreement(network.cell, network.features(piece.x[None])),
     }
-    return Run(config, 0, [*_inside(network, piece, task), echoes], facts)
+    return Snapshot(config, 0, _inside(network, piece, task), facts)
 
 
-def run(config: Config) -> Iterator[Run]:
+@uses("length", "hidden", "embedding", "text", "seeds", "seed")
+def echoes(config: Config) -> Snapshot:
+    """How much of a difference in the first character is left in later states, as a share of its size at first.
+
+    Signal echo (arm, seed, time), the mean of ‖h_t - h'_t‖ over all other first characters, with every other character
+    the same. fact last_audible: steps until 1 % is left, the median seed, or None.
+    """
+    configure_thread()
+    task = config.task
+    piece = _piece(task, config.length)
+    values = [[_echo(_network(config, task, seed, arm), piece) for seed in config.repetitions] for arm in (KEPT, CUT)]
+    left = np.median(values[0], axis=0)
+    audible = int(np.argmax(left < 0.01)) if (left < 0.01).any() else None
+    ticks: dict[str, Ticks] = {"arm": (KEPT, CUT), "seed": config.repetitions}
+    return Snapshot(config, 0, [Signal("echo", ("arm", "seed", "time"), values, ticks)], {"last_audible": audible})
+
+
+def run(config: Config) -> Run:
     """Train the network, and the one whose memory is cut, on the same windows from the same weights.
 
-    Signals: loss (arm, seed, step) with the held-out losses as further arms; echo (arm, seed, time) now and before
-    training; those of `_inside` for the first seed.
+    Signals: loss, norm (arm, seed, step); perplexity (arm, seed, step) of the held-out text; echo (arm, seed, time) now
+    and before training; those of `_inside` for the first seed.
     facts: baseline, event, piece; perplexities best (so far, at best_step), now, training and cut, medians over seeds;
     sample and cut_sample (text), words and cut_words (the share of sampled words that the text has, or None).
     """
-    settle()
     task = config.task
     piece = _piece(task, config.length)
     known = set(_words(config.text or STORY))
-    networks = {arm: [_network(config, task, seed, arm) for seed in config.repetitions] for arm in (KEPT, CUT)}
-    arms = {
-        arm: [
-            Trainer(each, lambda model, batch: task.loss(model(batch.x), batch), config.rate, clip=CLIP) for each in row
-        ]
-        for arm, row in networks.items()
-    }
-    held_out: list[np.ndarray] = []  # of each moment: (arm, seed)
-    untrained = copy.deepcopy(networks[KEPT])
-    for progress in race(
-        arms,
-        lambda generator: task.batch(BATCH, generator),
-        steps=config.steps,
-        every=pace(config.steps, len(arms) * config.seeds * config.length),
-        seeds=[seed + 1_000 for seed in config.repetitions],
-    ):
-        held_out.append(np.array([[_held_out(each, task) for each in row] for row in networks.values()]))
-        samples = {arm: _sample(row[0], task, config.seed) for arm, row in networks.items()}
-        yield Run(
-            config,
-            progress.step,
-            [
-                _losses(progress.loss, np.stack(held_out, axis=-1)),
-                _echoes({KEPT: networks[KEPT], "untrained": untrained}, piece, config),
-                *_inside(networks[KEPT][0], piece, task),
-            ],
-            {
-                "baseline": task.baseline,
-                "event": events(arms),
-                "piece": piece.text,
-                **_perplexities(progress.loss, np.stack(held_out, axis=-1)),
-                "sample": samples[KEPT],
-                "cut_sample": samples[CUT],
-                "words": _share_known(samples[KEPT], known),
-                "cut_words": _share_known(samples[CUT], known),
-            },
-        )
+    untrained = echoes(config)["echo"].sel(arm=KEPT).values
+
+    def trainer(seed: int, arm: str) -> Trainer:
+        network = _network(config, task, seed, arm)
+        return Trainer(network, lambda model, batch: task.loss(model(batch.x), batch), config.rate, clip=CLIP)
+
+    def held_out(arms: Arms) -> Iterator[Signal]:
+        perplexity = np.exp(arms.each(lambda network: _held_out(network, task)))
+        yield Signal("perplexity", ("arm", "seed"), perplexity, arms.ticks)
+
+    def reading(arms: Arms) -> Iterator[Signal]:
+        now = [_echo(trainer.model, piece) for trainer in arms[KEPT]]
+        yield Signal("echo", ("arm", "seed", "time"), [now, untrained], arms.ticks | {"arm": (KEPT, "untrained")})
+        yield from _inside(arms.first[KEPT], piece, task)
+
+    def writing(arms: Arms) -> Iterator[Facts]:
+        sample, cut = (_sample(network, task, config.seed) for network in arms.first.values())
+        words = {"words": _share_known(sample, known), "cut_words": _share_known(cut, known)}
+        yield {"sample": sample, "cut_sample": cut, **words}
+
+    def facts(moment: Snapshot) -> Facts:
+        perplexity, loss = moment["perplexity"], moment["loss"].sel(arm=KEPT).values
+        best = lowest(perplexity.sel(arm=KEPT))
+        return {
+            "baseline": task.baseline,
+            "piece": piece.text,
+            "best": best.value,
+            "best_step": best.step,
+            "now": float(np.median(perplexity.sel(arm=KEPT).values[:, -1])),
+            "training": float(np.exp(np.median(loss[:, -1]))),
+            "cut": lowest(perplexity.sel(arm=CUT)).value,
+        }
+
+    return train(
+        config,
+        {arm: functools.partial(trainer, arm=arm) for arm in (KEPT, CUT)},
+        lambda seed, generator: task.batch(BATCH, generator),
+        load=config.length,
+        measures=[Measure(held_out, series=("perplexity",)), Measure(reading), Measure(writing)],
+        facts=facts,
+    )
 
 
-def step(moment: Run, time: int, unit: int) -> Run:
+def step(moment: Snapshot, time: int, unit: int) -> Snapshot:
     """One unit at one time step, taken apart. moment: one of `before` or `run`; unit counts from 0.
 
     Signal terms (line, term): weight, value and their product, for every input, b_x, every unit of h_{t-1}, and b_h.
@@ -167,12 +178,12 @@ def step(moment: Run, time: int, unit: int) -> Run:
         {"line": ("weight", "value", "product"), "term": moment["cell_weights"].ticks["term"]},
     )
     facts = {"read": read_, "b_x": b_x, "remembered": remembered, "b_h": b_h, "a": a, "h": math.tanh(a)}
-    return Run(moment.config, moment.step, [terms], {**facts, "time": time, "unit": unit})
+    return Snapshot(moment.config, moment.step, [terms], {**facts, "time": time, "unit": unit})
 
 
 def _network(config: Config, task: Text, seed: int, arm: str) -> Latent:
     """The network of a seed; where the memory is cut, W_h is zero and stays so."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = stream(seed, "weights")
     cell = RNN(config.embedding, config.hidden, generator=generator)
     network = Latent(cell, task.inputs, config.embedding, generator)
     if arm == CUT:
@@ -208,21 +219,12 @@ def _inside(network: Latent, piece: Piece, task: Text) -> list[Signal]:
     H, E = cell.W_x.shape
     terms = (*(f"x{k}" for k in range(E)), "b_x", *(f"h{k}" for k in range(H)), "b_h")
     return [
-        Signal("h", ("unit", "time"), h.T[:UNITS_SHOWN].numpy(), {"time": [_visible(c) for c in piece.text[:-1]]}),
+        Signal("h", ("unit", "time"), h.T[:UNITS_SHOWN].numpy(), {"time": tuple(visible(piece.text[:-1]))}),
         Signal("states", ("time", "unit"), h.numpy()),
         Signal("e", ("time", "feature"), e[0].numpy()),
         Signal("next", ("time", "symbol"), y[0].softmax(-1).numpy(), {"symbol": task.vocabulary}),
         Signal("cell_weights", ("unit", "term"), weights.numpy(), {"term": terms}),
     ]
-
-
-def _echoes(networks: Mapping[str, list[Latent]], piece: Piece, config: Config) -> Signal:
-    """How much of a difference in the first character is left in later states, as a share of its size at first.
-
-    The mean of ‖h_t - h'_t‖ over all other first characters: (arm, seed, time), with every other character the same.
-    """
-    values = [[_echo(network, piece) for network in row] for row in networks.values()]
-    return Signal("echo", ("arm", "seed", "time"), values, {"arm": tuple(networks), "seed": tuple(config.repetitions)})
 
 
 def _echo(network: Latent, piece: Piece) -> np.ndarray:
@@ -238,26 +240,6 @@ def _echo(network: Latent, piece: Piece) -> np.ndarray:
 def _held_out(network: Latent, task: Text) -> float:
     """The loss over the whole held-out part, read from its first character to its last with one state."""
     return float(task.loss(network(task.held_out.x), task.held_out))
-
-
-def _losses(training: Signal, held_out: np.ndarray) -> Signal:
-    """The training loss of the network, its held-out loss, and that of the one without memory, as three arms."""
-    values = np.stack([training.pick(arm=KEPT).values, *held_out])
-    names = (KEPT, f"{KEPT}, held out", f"{CUT}, held out")
-    return Signal("loss", training.axes, values, {**training.ticks, "arm": names})
-
-
-def _perplexities(training: Signal, held_out: np.ndarray) -> dict[str, float]:
-    """Perplexities e^loss, medians over seeds; held_out (arm, seed, step)."""
-    kept, cut = held_out
-    best = int(np.argmin(np.median(kept, axis=0)))
-    return {
-        "best": float(np.exp(np.median(kept.min(axis=1)))),
-        "best_step": training.ticks["step"][best],
-        "now": float(np.exp(np.median(kept[:, -1]))),
-        "training": float(np.exp(np.median(training.pick(arm=KEPT).values[:, -1]))),
-        "cut": float(np.exp(np.median(cut.min(axis=1)))),
-    }
 
 
 def _sample(network: Latent, task: Text, seed: int) -> str:
@@ -276,7 +258,3 @@ def _share_known(sample: str, known: set[str]) -> float | None:
     # a row may end in the middle of a word
     words = [word for row in sample.split("\n") for word in _words(row.rpartition(" ")[0])]
     return sum(word in known for word in words) / len(words) if words else None
-
-
-def _visible(character: str) -> str:
-    return "␣" if character == " " else character

@@ -13,8 +13,10 @@ What the pairs themselves say about where to look is measured without any model,
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,14 +24,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqcore import knobs
-from seqcore.knobs import knob
+from seqcore.engine import Arms, Measure, stream, train
+from seqcore.knobs import knob, uses
 from seqcore.models.attention import causal
 from seqcore.models.counts import entropy
 from seqcore.models.decoder import DecoderLayer, Edit
 from seqcore.models.encoder import EncoderLayer
 from seqcore.models.transformer import Transformer, Written, decode
+from seqcore.probes.agreement import gap
 from seqcore.probes.attention import Alignment, alignment
-from seqcore.record import Run, Signal
+from seqcore.record import Signal, Snapshot
+from seqcore.runs import Run
 from seqcore.tasks import Batch
 from seqcore.tasks.translation import (
     END,
@@ -43,7 +48,8 @@ from seqcore.tasks.translation import (
     exact_match,
     shifted,
 )
-from seqcore.training import Trainer, events, pace, race, settle, trapezoid
+from seqcore.training import Trainer, configure_thread, trapezoid
+from seqcore.weights import pack, unpack
 
 # name -> task(length, shortest); only strings of digits have lengths to choose
 TASKS: dict[str, Callable[[int, int], Translation]] = {
@@ -70,7 +76,7 @@ STEP_COST = 0.01  # of one arm and seed, per row, feature and symbol and layer, 
 
 
 @dataclass(frozen=True)
-class Config(knobs.Config):
+class Config(knobs.Repeated):
     task: str = knob("reverse", "Task", choices=TASKS, group="Data")
     length: int = knob(8, "Longest string of digits", 4, 10, group="Data", help="For reverse and sort.")
     shorter: int = knob(
@@ -86,12 +92,6 @@ class Config(knobs.Config):
     batch: int = knob(32, "Pairs in a batch", choices=(16, 32, 64), group="Training")
     steps: int = knob(300, "Training steps", 100, 1000, step=50, group="Training")
     seeds: int = knob(2, "Seeds", 1, 3, group="Repetition", help="How many models, each with its own weights and data.")
-    seed: int = knob(0, "First seed", 0, 999, group="Repetition")
-
-    @property
-    def repetitions(self) -> range:
-        """The seeds."""
-        return range(self.seed, self.seed + self.seeds)
 
     @property
     def shortest(self) -> int:
@@ -124,21 +124,34 @@ def _drawn(name: str, length: int, shortest: int) -> Translation:
     return TASKS[name](length, shortest)
 
 
-def _model(config: Config, arm: str, generator: torch.Generator) -> Transformer:
-    """A fresh model of an arm."""
+def _model(config: Config, arm: str, seed: int) -> Transformer:
+    """A fresh model of an arm. Equal seeds give equal weights, wherever two arms both have them."""
     task = _task(config)
-    return Transformer(
-        task.inputs,
-        task.outputs,
-        config.width,
-        config.heads,
-        2 * config.width,
-        config.encoder_layers,
-        config.decoder_layers,
-        positions="none" if arm == "no positions" else config.positions,
-        limit=max(task.source_length, task.target_length) + max(EXTRA),
-        generator=generator,
-    )
+
+    def made(positions: str) -> Transformer:
+        return Transformer(
+            task.inputs,
+            task.outputs,
+            config.width,
+            config.heads,
+            2 * config.width,
+            config.encoder_layers,
+            config.decoder_layers,
+            positions=positions,
+            limit=max(task.source_length, task.target_length) + max(EXTRA),
+            generator=stream(seed, "weights"),
+        )
+
+    if arm != "no positions":
+        return made(config.positions)
+    model = made("none")
+    # Learned positions draw numbers of their own, after which all others would be different ones.
+    model.load_state_dict(made(config.positions).state_dict(), strict=False)
+    return model
+
+
+def _held_out(config: Config) -> Batch:
+    return _task(config).held_out(HELD_OUT, stream(config.seed, "probe"))
 
 
 def _lengths(arm: str, batch: Batch) -> Tensor | None:
@@ -146,54 +159,80 @@ def _lengths(arm: str, batch: Batch) -> Tensor | None:
     return None if arm == "no padding mask" else batch.lengths
 
 
-# --- the instant picture --------------------------------------------------------------------------------------------
+# --- before training ------------------------------------------------------------------------------------------------
 
 
-@torch.no_grad()
-def before(config: Config) -> Run:
-    """What the pairs say, and what a model that has learned nothing does with them.
+DATA = ("task", "length", "shorter", "seed")
+NETWORK = ("width", "heads", "encoder_layers", "decoder_layers", "positions")
 
-    Signals: known (output, input), counted in COUNTED pairs; untrained (output, input), the weights of the last layer's
-    attention on the sample, the mean over heads, before training; mask (row, input), which places of some held-out
-    sources are no padding.
-    facts: pairs, held-out (source, target); written, what the untrained model makes of the sample; inputs and outputs, the
-    longest source and target; ragged, whether sources differ in length; vocabulary, parameters; baseline in nats a
-    symbol; agreement of an encoder and a decoder layer with torch.
+
+@uses(*DATA)
+def pairs(config: Config) -> Snapshot:
+    """What the pairs of texts say before there is any model.
+
+    Signals: known (output, input), counted in COUNTED pairs; mask (row, input), which places of some held-out sources are no
+    padding. facts: pairs, held-out (source, target); inputs and outputs, the longest source and target; ragged, whether
+    sources differ in length; characters of the source and of the target; baseline in nats a symbol.
     """
-    settle()
-    task = _task(config)
-    pairs = task.batch(COUNTED, torch.Generator().manual_seed(config.seed))
-    held_out = _held_out(config)
-    model = _model(config, FULL, torch.Generator().manual_seed(config.seed))
-    source = task.encode(config.sample)
-    written = _write(task, model, FULL, source)
-    outputs = tuple(range(1, task.target_length + 1))
-    inputs = tuple(range(1, task.source_length + 1))
-    shown = range(SHOWN)
-    texts = [(task.decode(held_out.x[i]), task.decode(held_out.y[i])) for i in shown]
-    seen = np.arange(task.source_length) < held_out.lengths[:SHOWN, None].numpy()
+    task, held_out = _task(config), _held_out(config)
+    counted = task.batch(COUNTED, stream(config.seed, "weights"))
+    places = {"output": range(1, task.target_length + 1), "input": range(1, task.source_length + 1)}
+    texts = [(task.decode(held_out.x[i]), task.decode(held_out.y[i])) for i in range(SHOWN)]
+    # a row ends where padding begins
+    seen = (held_out.x[:SHOWN] != PAD).numpy()
     signals = [
-        Signal("known", ("output", "input"), known(pairs.x, pairs.y), {"output": outputs, "input": inputs}),
-        Signal(
-            "untrained",
-            ("output", "input"),
-            written.weights[0, -1].mean(0)[:, : len(config.sample)].numpy(),
-            {"output": outputs, "input": tuple(config.sample)},
-        ),
-        Signal("mask", ("row", "input"), seen, {"row": tuple(text for text, _ in texts), "input": inputs}),
+        Signal("known", ("output", "input"), known(counted.x, counted.y), places),
+        Signal("mask", ("row", "input"), seen, {"row": tuple(text for text, _ in texts), "input": places["input"]}),
     ]
     facts = {
         "pairs": tuple(texts),
-        "written": task.decode(written.tokens[0]),
         "inputs": task.source_length,
         "outputs": task.target_length,
-        "ragged": bool((pairs.lengths < task.source_length).any()),
+        "ragged": bool((counted.x == PAD).any()),
+        "characters": tuple("".join(task.vocabulary[i] for i in _used(symbols)) for symbols in (counted.x, counted.y)),
+        "baseline": task.baseline,
+    }
+    return Snapshot(config, 0, signals, facts)
+
+
+@uses("seed")
+def examples(config: Config) -> Snapshot:
+    """One held-out pair of every task at its usual sizes. fact examples: task -> (source, target)."""
+    found = {}
+    for name in TASKS:
+        task = _task(Config(task=name))
+        one = task.held_out(1, stream(config.seed, "probe"))
+        found[name] = task.decode(one.x[0]), task.decode(one.y[0])
+    return Snapshot(config, 0, [], {"examples": found})
+
+
+@uses(*DATA, *NETWORK)
+@torch.no_grad()
+def untrained(config: Config) -> Snapshot:
+    """What a model that has learned nothing does with the sample.
+
+    Signal untrained (output, input), the weights of the last layer's attention, the mean over heads. facts: written, what it
+    makes of the sample; vocabulary, parameters; agreement of an encoder and a decoder layer with torch.
+    """
+    configure_thread()
+    task = _task(config)
+    model = _model(config, FULL, config.seed)
+    written = _write(task, model, FULL, task.encode(config.sample))
+    assert written.weights is not None, "it reads a memory"
+    weights = written.weights[0, -1].mean(0)[:, : len(config.sample)].numpy()
+    ticks = {"output": range(1, task.target_length + 1), "input": tuple(config.sample)}
+    facts = {
+        "written": task.decode(written.tokens[0]),
         "vocabulary": task.outputs,
         "parameters": sum(weight.numel() for weight in model.parameters()),
-        "baseline": task.baseline,
         "agreement": _agreement(config, task),
     }
-    return Run(config, 0, signals, facts)
+    return Snapshot(config, 0, [Signal("untrained", ("output", "input"), weights, ticks)], facts)
+
+
+def _used(symbols: Tensor) -> list[int]:
+    """The characters among symbols: neither padding, nor the signs for start and end."""
+    return [symbol for symbol in symbols.unique().tolist() if symbol > END]
 
 
 def known(x: Tensor, y: Tensor) -> np.ndarray:
@@ -214,81 +253,75 @@ def known(x: Tensor, y: Tensor) -> np.ndarray:
 
 def _agreement(config: Config, task: Translation) -> float:
     """max |ours - torch.nn| over an encoder layer and a decoder layer of these sizes, the mask and all."""
-    generator = torch.Generator().manual_seed(config.seed)
+    generator = stream(config.seed, "weights")
     sizes = (config.width, config.heads, 2 * config.width)
     encoder, decoder = EncoderLayer(*sizes, generator=generator), DecoderLayer(*sizes, generator=generator)
     x = torch.randn(2, task.source_length, config.width, generator=generator)
     y = torch.randn(2, task.target_length, config.width, generator=generator)
     memory = encoder.trace(x)[0]
-    ours = decoder.trace(y, memory)[0]
     theirs = decoder.twin()(y, encoder.twin()(x), tgt_mask=~causal(task.target_length))
-    return float((ours - theirs).abs().max())
+    return gap(decoder.trace(y, memory)[0], theirs)
 
 
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-def run(config: Config) -> Iterator[Run]:
+@uses(*DATA, *NETWORK, "beside", "rate", "batch", "steps", "seeds")
+def run(config: Config) -> Run:
     """Train a transformer on pairs, and beside it one that lacks something, from equal weights, on equal batches.
 
-    Signals, of which all but the loss are measured about MEASURES times, on held-out pairs:
+    Signals, of which all but loss and norm are measured about MEASURES times, on held-out pairs:
 
-    loss        (arm, seed, step)
+    loss, norm  (arm, seed, step)
     right, cost (arm, line, seed, step) the share of symbols and of whole answers that are right, and nats a symbol, with
                 the true prefix and with its own
-    parameters  (arm, parameter) of the first seed in half precision, from which `translate` translates; NaN at the end where
-                an arm has fewer
+    parameters  (arm, parameter) of the first seed, from which `translate` translates
     aligned     (arm, line, seed) for strings to reverse: the share of symbols that are read mostly from the right place,
                 and the weight on it
     survives    (arm, extra) beside a model without padding mask: the share of whole answers that are right with so many
                 columns of padding more
 
-    facts: baseline, measured (the step of all signals but the loss), event.
+    facts: baseline, measured (the step of all signals but loss and norm), event.
     """
-    settle()
-    task = _task(config)
+    task, held_out = _task(config), _held_out(config)
     schedule = trapezoid(config.steps)
-    arms = {arm: [_trainer(config, task, arm, seed, schedule) for seed in config.repetitions] for arm in config.arms}
-    held_out = _held_out(config)
     layers = config.encoder_layers + config.decoder_layers
     symbols = task.source_length + task.target_length
-    work = STEP_COST * config.batch * config.width * symbols * layers / 2
-    measured: list[tuple[int, np.ndarray]] = []
-    pictures: list[Signal] = []
-    for progress in race(
-        arms,
-        lambda generator: task.batch(config.batch, generator),
-        steps=config.steps,
-        every=pace(config.steps, len(arms) * config.seeds * work),
-        seeds=[seed + 1_000 for seed in config.repetitions],
-    ):
-        if progress.step >= len(measured) * config.steps / MEASURES or progress.step == config.steps:
-            measured.append((progress.step, _measure(task, arms, held_out)))
-            pictures = [*_curves(config, measured), *_kept(config, task, arms, held_out)]
-        facts = {"baseline": task.baseline, "measured": measured[-1][0], "event": events(arms)}
-        yield Run(config, progress.step, [progress.loss, *pictures], facts)
 
+    def trainer(seed: int, arm: str) -> Trainer:
+        def loss(model: nn.Module, batch: Batch) -> Tensor:
+            return task.loss(model(batch.x, shifted(batch.y), _lengths(arm, batch)), batch)
 
-def _trainer(config: Config, task: Translation, arm: str, seed: int, schedule: Callable[[int], float]) -> Trainer:
-    def loss(model: Transformer, batch: Batch) -> Tensor:
-        return task.loss(model(batch.x, shifted(batch.y), _lengths(arm, batch)), batch)
+        return Trainer(_model(config, arm, seed), loss, config.rate, clip=1.0, schedule=schedule)
 
-    model = _model(config, arm, torch.Generator().manual_seed(seed))
-    if arm != FULL:
-        # Learned positions draw numbers of their own, after which all others would be different ones.
-        model.load_state_dict(_model(config, FULL, torch.Generator().manual_seed(seed)).state_dict(), strict=False)
-    return Trainer(model, loss, config.rate, clip=1.0, schedule=schedule)
+    @torch.no_grad()
+    def look(arms: Arms) -> list[Signal]:
+        def each(of: Callable[[str, Transformer], Any]) -> np.ndarray:
+            return np.array([[of(arm, trainer.model) for trainer in row] for arm, row in arms.items()])
 
+        numbers = np.moveaxis(each(lambda arm, model: _compare(task, model, arm, held_out)), 2, 1)  # (arm, line, seed)
+        axes, ticks = ("arm", "line", "seed"), arms.ticks
+        signals = [
+            Signal("right", axes, numbers[:, :3], ticks | {"line": (*PREFIXES, "whole answers")}),
+            Signal("cost", axes, numbers[:, 3:], ticks | {"line": PREFIXES}),
+            pack(arms.first),
+        ]
+        if isinstance(task, Reverse):
+            found = np.moveaxis(each(lambda arm, model: _aligned(task, model, arm, held_out)), 2, 1)
+            signals.append(Signal("aligned", axes, found, ticks | {"line": Alignment._fields}))
+        if config.beside == "no padding mask":
+            share = [[_padded(task, m, arm, held_out, extra) for extra in EXTRA] for arm, m in arms.first.items()]
+            signals.append(Signal("survives", ("arm", "extra"), share, {"arm": tuple(arms), "extra": EXTRA}))
+        return signals
 
-def _held_out(config: Config) -> Batch:
-    return _task(config).held_out(HELD_OUT, torch.Generator().manual_seed(config.seed + 10_000))
-
-
-@torch.no_grad()
-def _measure(task: Translation, arms: dict[str, list[Trainer]], held_out: Batch) -> np.ndarray:
-    """(what, arm, seed): what the lines of `right` and then those of `cost` show."""
-    numbers = [[_compare(task, trainer.model, arm, held_out) for trainer in trainers] for arm, trainers in arms.items()]
-    return np.moveaxis(np.array(numbers), 2, 0)
+    return train(
+        config,
+        {arm: partial(trainer, arm=arm) for arm in config.arms},
+        lambda seed, generator: task.batch(config.batch, generator),
+        load=STEP_COST * config.batch * config.width * symbols * layers / 2,
+        measures=[Measure(look, series=("right", "cost"), times=MEASURES)],
+        facts=lambda moment: {"baseline": task.baseline, "measured": moment["right"].ticks["step"][-1]},
+    )
 
 
 def _compare(task: Translation, model: Transformer, arm: str, held_out: Batch) -> tuple[float, ...]:
@@ -311,41 +344,12 @@ def _write(task: Translation, model: Transformer, arm: str, batch: Batch, edit: 
     return decode(model, batch.x, START, None, task.target_length, source_lengths=lengths, edit=edit)
 
 
-def _curves(config: Config, measured: list[tuple[int, np.ndarray]]) -> list[Signal]:
-    steps, numbers = zip(*measured)
-    values = np.moveaxis(np.stack(numbers, axis=-1), 0, 1)  # (arm, what, seed, step)
-    ticks = {"arm": config.arms, "seed": tuple(config.repetitions), "step": steps}
-    axes = ("arm", "line", "seed", "step")
-    return [
-        Signal("right", axes, values[:, :3], ticks | {"line": (*PREFIXES, "whole answers")}),
-        Signal("cost", axes, values[:, 3:], ticks | {"line": PREFIXES}),
-    ]
-
-
-@torch.no_grad()
-def _kept(config: Config, task: Translation, arms: dict[str, list[Trainer]], held_out: Batch) -> list[Signal]:
-    """What is not drawn by step: all weights of the first seed, and what only some configs have."""
-    packed = [nn.utils.parameters_to_vector(trainers[0].model.parameters()).half() for trainers in arms.values()]
-    # An arm may have fewer weights than another, where positions are learned.
-    rows = nn.utils.rnn.pad_sequence(packed, batch_first=True, padding_value=torch.nan).numpy()
-    signals = [Signal("parameters", ("arm", "parameter"), rows, {"arm": config.arms})]
-    if isinstance(task, Reverse):
-        found = [[_aligned(task, each.model, arm, held_out) for each in trainers] for arm, trainers in arms.items()]
-        ticks = {"arm": config.arms, "line": Alignment._fields, "seed": tuple(config.repetitions)}
-        signals.append(Signal("aligned", ("arm", "line", "seed"), np.moveaxis(np.array(found), 2, 1), ticks))
-    if config.beside == "no padding mask":
-        share = [
-            [_padded(task, trainers[0].model, arm, held_out, extra) for extra in EXTRA]
-            for arm, trainers in arms.items()
-        ]
-        signals.append(Signal("survives", ("arm", "extra"), share, {"arm": config.arms, "extra": EXTRA}))
-    return signals
-
-
 def _aligned(task: Reverse, model: Transformer, arm: str, held_out: Batch) -> Alignment:
     """How well the last layer, on the mean over its heads, looks where each symbol is copied from."""
     _, trail = model.trace(held_out.x, shifted(held_out.y), _lengths(arm, held_out))
-    return alignment(trail.decoder[-1].cross.weights.mean(1), task.aligned(held_out))
+    cross = trail.decoder[-1].cross
+    assert cross is not None, "it reads a memory"
+    return alignment(cross.weights.mean(1), task.aligned(held_out))
 
 
 def _padded(task: Translation, model: Transformer, arm: str, held_out: Batch, extra: int) -> float:
@@ -357,19 +361,16 @@ def _padded(task: Translation, model: Transformer, arm: str, held_out: Batch, ex
 # --- the reader's own text ------------------------------------------------------------------------------------------
 
 
-def restore(run: Run, arm: str) -> Transformer:
-    """The model of the first seed at a moment of `run`, from the weights the moment carries."""
-    model = _model(run.config, arm, torch.Generator())
-    packed = torch.from_numpy(run["parameters"].pick(arm=arm).values.astype(np.float32))
-    nn.utils.vector_to_parameters(packed, model.parameters())
-    return model
+def restore(moment: Snapshot, arm: str) -> Transformer:
+    """The model of the first seed, from the weights that a moment of `run` carries: the newest one. ValueError without."""
+    return unpack(moment, arm, _model(moment.config, arm, moment.config.seed))
 
 
 @torch.no_grad()
 def translate(
-    run: Run, arm: str, text: str, head: int = 0, extra: int = 0, row: int | None = None, place: int = 0
-) -> Run:
-    """What the model at a moment of `run` makes of a text, and what it makes of it when made to look elsewhere.
+    moment: Snapshot, arm: str, text: str, head: int = 0, extra: int = 0, row: int | None = None, place: int = 0
+) -> Snapshot:
+    """What the model of a moment of `run` makes of a text, and what it makes of it when made to look elsewhere.
 
     head, row, place  while it writes symbol `row` (from 0), this head of the last layer may read the source at `place`
                       (from 0) alone; no such edit if row is None
@@ -377,37 +378,40 @@ def translate(
 
     Signals: weights (output, input) of that head as the model reads by itself, and edited, as it was made to read; NaN after
     the end of the answer. facts: written, rewritten; wanted (None where only the pairs know).
-    Raises ValueError for a text that the task's alphabet cannot write, or that is empty or too long.
+    Raises ValueError for a text that the task's alphabet cannot write, or that is empty or too long, and for a moment without
+    weights.
     """
-    settle()
-    task = _task(run.config)
-    model = restore(run, arm)
+    configure_thread()
+    config = moment.config
+    task = _task(config)
+    model = restore(moment, arm)
     source = task.encode(text)
     source = source._replace(x=F.pad(source.x, (0, extra), value=PAD))
     keys = source.x.shape[1]
     edit = None
     if row is not None:
-        edit = Edit(run.config.decoder_layers - 1, head, row, F.one_hot(torch.tensor(place), keys))
+        edit = Edit(config.decoder_layers - 1, head, row, F.one_hot(torch.tensor(place), keys))
     own, other = _write(task, model, arm, source), _write(task, model, arm, source, edit)
     ticks = {
-        "output": tuple(range(1, task.target_length + 1)),
+        "output": range(1, task.target_length + 1),
         "input": tuple("·" if symbol == PAD else task.vocabulary[symbol] for symbol in source.x[0].tolist()),
     }
     signals = [
         Signal(name, ("output", "input"), _until_end(written, head), ticks)
         for name, written in (("weights", own), ("edited", other))
     ]
-    rule = RULES.get(run.config.task)
+    rule = RULES.get(config.task)
     facts = {
         "written": task.decode(own.tokens[0]),
         "rewritten": task.decode(other.tokens[0]),
         "wanted": rule(text.strip()) if rule else None,
     }
-    return Run(run.config, run.step, signals, facts)
+    return Snapshot(config, moment.step, signals, facts)
 
 
 def _until_end(written: Written, head: int) -> np.ndarray:
     """(output, input) weights of a head of the last layer, NaN after the row that said END."""
+    assert written.weights is not None, "it reads a memory"
     weights = written.weights[0, -1, head].numpy().copy()
     ends = (written.tokens[0] == END).nonzero()
     if len(ends):

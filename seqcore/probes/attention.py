@@ -15,18 +15,10 @@ scores spread like √d_k, which brings that about before training begins (Vaswa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-# name -> the scale for queries and keys of d_k features
-SCALES: dict[str, Callable[[int], float]] = {
-    "sqrt": lambda d_k: d_k**-0.5,
-    "none": lambda d_k: 1.0,
-    "d_k": lambda d_k: 1 / d_k,
-}
 
 
 def entropy(p: Tensor) -> Tensor:
@@ -45,6 +37,11 @@ def relative_entropy(p: Tensor) -> Tensor:
 def largest(p: Tensor) -> Tensor:
     """The largest weight, (...)."""
     return p.amax(-1)
+
+
+def jacobian(p: Tensor) -> Tensor:
+    """J (..., key, key): how much the weight of the first key moves for the score of the second one."""
+    return torch.diag_embed(p) - p[..., :, None] * p[..., None, :]
 
 
 def jacobian_norm(p: Tensor) -> Tensor:
@@ -84,19 +81,43 @@ class Sharpness(NamedTuple):
     gradient: Tensor
 
 
-def sample(d_k: int, scale: float, generator: torch.Generator, keys: int = 16, rows: int = 500) -> Sharpness:
-    """Queries and keys ~ N(0, 1), each row with its own: what a score, a weight and a gradient look like.
+class Drawn(NamedTuple):
+    """Independent entries ~ N(0, 1), for each row a query and keys of its own.
 
-    The variance of a score is d_k · scale². Takes rows · keys · d_k numbers of memory.
+    q  (rows, 1, d_k)
+    K  (rows, keys, d_k)
+    """
+
+    q: Tensor
+    K: Tensor
+
+    @property
+    def scores(self) -> Tensor:
+        """q Kᵀ (rows, keys), unscaled: of variance d_k."""
+        return (self.q @ self.K.mT).squeeze(1)
+
+
+def draw(d_k: int, generator: torch.Generator, keys: int = 16, rows: int = 500) -> Drawn:
+    """What the argument for √d_k assumes. Takes rows · keys · d_k numbers of memory.
+
     Raises ValueError for d_k or rows < 1, or keys < 2.
     """
     for name, value, low in (("d_k", d_k, 1), ("keys", keys, 2), ("rows", rows, 1)):
         if value < low:
             raise ValueError(f"{name} = {value} is less than {low}")
     q = torch.randn(rows, 1, d_k, generator=generator)
-    K = torch.randn(rows, keys, d_k, generator=generator)
+    return Drawn(q, torch.randn(rows, keys, d_k, generator=generator))
+
+
+def sample(d_k: int, scale: float, generator: torch.Generator, keys: int = 16, rows: int = 500) -> Sharpness:
+    """Queries and keys as in `draw`: what a score, a weight and a gradient look like.
+
+    The variance of a score is d_k · scale². Raises what `draw` raises.
+    """
+    drawn = draw(d_k, generator, keys, rows)
+    K = drawn.K
     w = torch.randn(rows, keys, generator=generator)
-    scores = (q @ K.mT).squeeze(1) * scale
+    scores = drawn.scores * scale
     p = scores.softmax(-1)
     gradient = torch.linalg.vector_norm(query_gradient(p, K, w, scale), dim=-1)
     return Sharpness(scores, p, relative_entropy(p), largest(p), jacobian_norm(p), gradient)

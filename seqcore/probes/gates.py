@@ -120,4 +120,4 @@ def _gru_jacobian(model: GRU) -> Tensor:
     return torch.diag(z) + (1 - z)[:, None] * through
 
 
-JACOBIANS = {LSTM: _lstm_jacobian, GRU: _gru_jacobian}
+JACOBIANS: dict[type, Callable[..., Tensor]] = {LSTM: _lstm_jacobian, GRU: _gru_jacobian}

@@ -53,6 +53,33 @@ def descend(model: RNN, x: Tensor, loss: Callable[[Tensor], Tensor]) -> Descent:
         return Descent(back.flip(1), (through / back[:, 1:]).flip(1), (back[:, :-1] / through).flip(1), slopes)
 
 
+def descend_each(W_h: Tensor, x: Tensor, u: Tensor, activation: str) -> Descent:
+    """The descent of u·h_T in many networks at once, by the three equations above and without autograd.
+
+    W_h  (net, hidden, hidden)
+    x    (net, batch, time, hidden) what is added to a_t; the state before the first step is zero
+    u    (net, batch, hidden) dL/dh_T
+
+    Every field has the axis "net" in front. Two products a step for all networks together: three times as fast as one
+    backward pass for each.
+    """
+    φ, slope = ACTIVATIONS[activation]
+    W_hT, drive = W_h.mT.contiguous(), x.permute(2, 0, 1, 3).contiguous()  # time first: a step is one block of memory
+    with torch.no_grad():
+        states, h = torch.empty_like(drive), torch.zeros_like(drive[0])
+        for x_t, h_t in zip(drive.unbind(0), states.unbind(0)):
+            h = h_t.copy_(φ(torch.baddbmm(x_t, h, W_hT, out=h_t)))
+        slopes = slope(states)
+        g = u.new_empty(len(drive) + 1, *u.shape)
+        g[-1] = u
+        steps = zip(reversed(slopes.unbind(0)), reversed(g[1:].unbind(0)), reversed(g[:-1].unbind(0)))
+        for slope_t, g_t, g_before in steps:
+            torch.bmm(slope_t * g_t, W_h, out=g_before)
+        back, through = (norm(each).permute(1, 2, 0) for each in (g, slopes * g[1:]))
+        by_time = slopes.permute(1, 2, 0, 3)
+        return Descent(back.flip(2), (through / back[..., 1:]).flip(2), (back[..., :-1] / through).flip(2), by_time)
+
+
 def last_state(generator: torch.Generator) -> Callable[[Tensor], Tensor]:
     """The loss Σ u·h_T with a random unit vector u a row: then ‖dL/dh_T‖ = 1, whatever the network."""
 
@@ -64,10 +91,14 @@ def last_state(generator: torch.Generator) -> Callable[[Tensor], Tensor]:
 
 
 def norm(g: Tensor) -> Tensor:
-    """Euclidean norm over the last axis, without squaring away numbers below 1e-154 or above 1e154."""
+    """Euclidean norm over the last axis, also of numbers whose squares are too small or too large for their type."""
+    size, limits = torch.linalg.vector_norm(g, dim=-1), torch.finfo(g.dtype)
+    doubtful = ~((size > limits.tiny**0.45) & (size < limits.max**0.45))
+    if not doubtful.any():
+        return size
     largest = g.abs().amax(-1, keepdim=True)
     scaled = g / torch.where(largest > 0, largest, 1)
-    return scaled.square().sum(-1).sqrt() * largest.squeeze(-1)
+    return torch.where(doubtful, torch.linalg.vector_norm(scaled, dim=-1) * largest.squeeze(-1), size)
 
 
 def slope(norms: Tensor) -> tuple[float, float]:
@@ -115,8 +146,12 @@ def theory(W_h: Tensor, slopes: Tensor, generator: torch.Generator) -> Theory:
     sigma = torch.linalg.matrix_norm(W_h, 2)
     radius = torch.linalg.eigvals(W_h).abs().max()
     frobenius = W_h.square().sum() / len(W_h)
-    rules = (sigma * mean).log10(), (radius * mean).log10(), (frobenius * square).log10() / 2
-    return Theory(*map(float, rules), lyapunov(W_h, slopes, generator))
+    return Theory(
+        bound=float((sigma * mean).log10()),
+        radius=float((radius * mean).log10()),
+        mean_square=float((frobenius * square).log10() / 2),
+        lyapunov=lyapunov(W_h, slopes, generator),
+    )
 
 
 def lyapunov(W_h: Tensor, slopes: Tensor, generator: torch.Generator) -> float:

@@ -7,11 +7,13 @@ batches whoever else is drawing. One idea a file; this one holds what they share
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+Number = TypeVar("Number", int, float)
 
 
 class Batch(NamedTuple):
@@ -64,7 +66,7 @@ class Task(ABC):
         return float((outputs.argmax(-1) == batch.y).float().mean())
 
 
-def at_least(name: str, value: int, low: int) -> int:
+def at_least(name: str, value: Number, low: int) -> Number:
     """The value, if it is at least `low`; ValueError naming it and the limit otherwise."""
     if value < low:
         raise ValueError(f"{name} = {value} is less than {low}")

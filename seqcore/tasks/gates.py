@@ -48,7 +48,7 @@ class Reset(Marked):
     """
 
     @property
-    def baseline(self) -> float:
+    def baseline(self) -> float:  # type: ignore[override]  # computed here, where most tasks store it
         left, T = 1 - MARKED, self.length
         # Σ_{j=1}^t (1-p)^j, summed over t = 0 ... T-1: the power j occurs T-j times
         waited = sum((T - j) * left**j for j in range(1, T)) / T

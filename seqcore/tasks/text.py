@@ -30,6 +30,7 @@ CONTROL = 0.01  # the share of control characters up to which a file passes for 
 TRAINING = 0.85  # the share of a text that is for training
 OTHER = "\N{WHITE SQUARE}"  # stands for every character too rare to be told apart
 PAD = "\N{EMPTY SET}"  # fills rows up to the longest
+SPACE = "\N{OPEN BOX}"  # stands for a space where one has to be seen
 
 ENDS = re.compile(r"(?<=[.,;:!?])\s+")
 
@@ -117,6 +118,7 @@ class Phrases(Task):
 
     def mask(self, batch: Batch) -> Tensor:
         """(batch, T) truths: which steps are characters, not padding."""
+        assert batch.lengths is not None, "a batch of this task has lengths"
         return torch.arange(batch.x.shape[1]) < batch.lengths[:, None]
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
@@ -138,12 +140,12 @@ def unigram_entropy(symbols: Tensor) -> float:
     return float(entropy((counts / counts.sum()).numpy()))
 
 
-def read(raw: bytes | str) -> str:
+def read(raw: bytes | str, longest: int = LONGEST) -> str:
     """A reader's text, made fit: decoded, in composed characters, every run of white space one space.
 
     Control characters are dropped. Of an alphabet above ALPHABET the rarest characters become OTHER.
-    Raises ValueError naming the limit for a text outside SHORTEST to LONGEST characters, for more than
-    CONTROL control characters (no text at all), or where more than RARE of it would become OTHER.
+    Raises ValueError naming the limit for a text outside SHORTEST to LONGEST characters, or longer than `longest`; for
+    more than CONTROL control characters (no text at all); or where more than RARE of it would become OTHER.
     """
     text = decode(raw)
     if len(text) > LONGEST:
@@ -157,7 +159,14 @@ def read(raw: bytes | str) -> str:
             f"text is {control / len(text):.0%} control characters, more than {CONTROL:.0%}: is it a text?"
         )
     text = "".join(character for character, kind in zip(text, kinds) if not kind.startswith("C"))
+    if len(text) > longest:
+        raise ValueError(f"text has length {len(text):,}, more than {longest:,} characters")
     return within_limits(_common(text))
+
+
+def visible(text: str) -> str:
+    """The text with its spaces as SPACE."""
+    return text.replace(" ", SPACE)
 
 
 def within_limits(text: str) -> str:

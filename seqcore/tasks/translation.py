@@ -21,6 +21,7 @@ import datetime
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -81,9 +82,9 @@ class Translation(Task):
 
     def decode(self, symbols: Tensor) -> str:
         """symbols (time,) as text, up to the first END and without START and padding."""
-        symbols = symbols.tolist()
-        symbols = symbols[: symbols.index(END)] if END in symbols else symbols
-        return "".join(self.vocabulary[symbol] for symbol in symbols if symbol > END)
+        numbers: list[int] = symbols.tolist()
+        until = numbers.index(END) if END in numbers else len(numbers)
+        return "".join(self.vocabulary[number] for number in numbers[:until] if number > END)
 
     @property
     def characters(self) -> str:
@@ -178,6 +179,7 @@ class Reverse(Digits):
 
     def aligned(self, batch: Batch) -> Tensor:
         """(batch, target_length): the place in x that each answer is copied from; -1 at END and padding."""
+        assert batch.lengths is not None, "a batch of this task has lengths"
         place = batch.lengths[:, None] - 1 - torch.arange(self.target_length)
         return place.clamp_min(-1)
 
@@ -211,11 +213,15 @@ class Sort(Digits):
         return math.log(sources) - math.lgamma(n + 1) + log_factorials / sources
 
 
-class Listed(Translation):
+Item = TypeVar("Item")
+
+
+class Listed(Translation, Generic[Item]):
     """Items that can be listed, each with its answer and one or more equally likely ways of writing it."""
 
-    def __init__(self, items: Sequence, characters: Iterable[str], source_length: int):
-        self.training, self.test = [], []
+    def __init__(self, items: Sequence[Item], characters: Iterable[str], source_length: int):
+        self.training: list[Item] = []
+        self.test: list[Item] = []
         for item in items:
             (self.test if is_held_out(self._answer(item)) else self.training).append(item)
         symbols = [len(self._answer(item)) + 1 for item in self.training]
@@ -223,11 +229,11 @@ class Listed(Translation):
         super().__init__(characters, source_length, max(symbols), entropy * len(symbols) / sum(symbols))
 
     @abstractmethod
-    def _answer(self, item) -> str:
+    def _answer(self, item: Item) -> str:
         """The target, different for each item."""
 
     @abstractmethod
-    def _ways(self, item) -> tuple[str, ...]:
+    def _ways(self, item: Item) -> tuple[str, ...]:
         """The sources, equally many for each item."""
 
     def _pairs(self, size: int, generator: torch.Generator, held_out: bool) -> list[Pair]:
@@ -245,7 +251,7 @@ SMALL = [
 TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
-class SpelledNumbers(Listed):
+class SpelledNumbers(Listed[int]):
     """One to 999 in words, "three hundred and twelve", to digits, "312"."""
 
     def __init__(self):
@@ -280,7 +286,7 @@ MONTHS = [
 YEARS = range(1950, 2050)
 
 
-class Dates(Listed):
+class Dates(Listed[datetime.date]):
     """A date of 1950 to 2049 as people write it, "7 mar 1998", "mar 7, 1998" or "7 march 1998", to 1998-03-07."""
 
     def __init__(self):
