@@ -1,106 +1,173 @@
-"""Playbacks: they wait to be asked, keep what was seen, and let only one thread turn the crank."""
+"""A reader's place in a run: two readers share the log and not the place, and a press is never lost."""
 
-import itertools
 import threading
 import time
 
 import pytest
 
 from seqcore.knobs import Repeated
-from seqcore.record import Run
-from view.player import LEAST_TICK, MOMENTS, PLAYBACKS, TICK, Playback, Shelf, budget
+from seqcore.record import Signal
+from seqcore.runs import Reading, Run, Store
+from view import player
+from view.player import TICK, Cursor, Cursors, pause_after
 
 
-def moments(count, pause=0.0):
+def readings(count, pause=0.0):
     for step in range(count):
         time.sleep(pause)
-        yield Run(Repeated(), step, [])
-
-
-def test_nothing_happens_until_somebody_asks():
-    asked = []
-
-    def runs():
-        asked.append(True)
-        yield from moments(2)
-
-    playback = Playback(runs())
-    assert not asked
-    playback.advance(0)
-    assert asked
-    assert [moment.step for moment in playback.moments] == [0]
-
-
-def test_it_ends_by_itself_and_stops_playing():
-    playback = Playback(moments(5))
-    playback.playing = True
-    playback.advance(10)
-    assert playback.done
-    assert not playback.playing
-    assert [moment.step for moment in playback.moments] == [0, 1, 2, 3, 4]
-    playback.advance(10)
-    assert len(playback.moments) == 5
-
-
-def test_a_tick_is_over_soon_after_its_time():
-    playback = Playback(moments(100, pause=0.01))
-    playback.advance(0.05)
-    assert 2 <= len(playback.moments) <= 6
-
-
-def test_of_many_moments_the_first_the_last_and_even_ones_between_are_kept():
-    playback = Playback(moments(1000))
-    playback.advance(60)
-    steps = [moment.step for moment in playback.moments]
-    assert len(steps) <= MOMENTS + 1
-    assert steps[0] == 0
-    assert steps[-1] == 999
-    gaps = {late - early for early, late in itertools.pairwise(steps[:-1])}
-    assert len(gaps) == 1
-
-
-def test_a_second_thread_is_sent_away_at_once():
-    playback = Playback(moments(3, pause=0.2))
-    worker = threading.Thread(target=playback.advance, args=(1,))
-    worker.start()
-    time.sleep(0.05)
-    start = time.perf_counter()
-    playback.advance(1)
-    assert time.perf_counter() - start < 0.1
-    worker.join()
-    assert [moment.step for moment in playback.moments] == [0, 1, 2]
+        yield Reading(step, [Signal("loss", ("arm",), [float(step)])])
 
 
 def experiment(config):
-    yield from moments(3)
+    return Run(config, readings(3), 2)
 
 
-def test_a_finished_run_is_kept_and_an_unfinished_one_goes_when_a_knob_is_turned():
-    shelf = Shelf()
-    done, begun = Repeated(seed=1), Repeated(seed=2)
-    finished = shelf.get(experiment, done)
-    finished.advance(10)
-    unfinished = shelf.get(experiment, begun)
-    unfinished.advance(0)
-    assert shelf.get(experiment, done) is finished
-    assert not unfinished.playing
-    assert shelf.get(experiment, begun) is not unfinished
+def clocked(config):
+    return Run(config, readings(3), 2, personal=True)
 
 
-def test_forgetting_starts_again_and_the_shelf_is_bounded():
-    shelf = Shelf()
-    first = shelf.get(experiment, Repeated())
-    first.advance(10)
-    shelf.forget(experiment, Repeated())
-    assert shelf.get(experiment, Repeated()) is not first
-    for seed in range(PLAYBACKS + 3):
-        shelf.get(experiment, Repeated(seed=seed)).advance(10)
-    assert shelf.get(experiment, Repeated(seed=0)).moments == []
+@pytest.fixture
+def store(monkeypatch):
+    kept = Store()
+    monkeypatch.setattr(player, "store", lambda: kept)
+    return kept
 
 
-def test_everybody_who_watches_gets_a_fair_share():
-    alone = Playback(moments(1))
-    assert budget(alone) == pytest.approx(TICK, rel=0.5)
-    crowd = [Playback(moments(1)) for _ in range(20)]
-    assert budget(crowd[0]) <= TICK
-    assert min(budget(each) for each in crowd) == LEAST_TICK
+def test_a_reader_steps_to_the_end_and_back_and_the_log_stays():
+    cursor = Cursor(Run(Repeated(), readings(3), 2))
+    cursor.begin()
+    assert cursor.snapshot.step == 0
+    for step in (1, 2, 2):
+        cursor.forward()
+        assert cursor.step == step
+    cursor.forward()  # which finds out that there is no more
+    assert cursor.finished
+    cursor.step = 0
+    assert not cursor.finished
+    assert cursor.snapshot.step == 0
+    cursor.forward()
+    assert cursor.step == 1
+    assert cursor.run.steps == (0, 1, 2)
+
+
+def test_two_readers_of_one_config_share_the_run_and_have_places_of_their_own(store):
+    mine, yours = Cursors().get(experiment, Repeated()), Cursors().get(experiment, Repeated())
+    mine.begin()
+    mine.forward()
+    mine.forward()
+    yours.begin()
+    assert mine.run is yours.run
+    assert (mine.step, yours.step) == (2, 0)
+    yours.playing = True
+    yours.tick(TICK)
+    assert yours.step == 1, "what is in the log already is played, not trained"
+    assert not mine.playing
+
+
+def test_a_log_that_is_there_is_played_in_pictures_that_can_be_followed():
+    run = Run(Repeated(), readings(100), 99)
+    run.advance(60)
+    cursor, pictures = Cursor(run), 0
+    cursor.playing = True
+    while cursor.going:
+        cursor.tick(TICK)
+        pictures += 1
+    assert 45 <= pictures <= 100
+
+
+def test_a_config_that_is_new_goes_on_playing_if_the_one_before_did(store):
+    cursors = Cursors()
+    first = cursors.get(experiment, Repeated())
+    first.begin()
+    first.playing = True
+    second = cursors.get(experiment, Repeated(seed=1))
+    assert second.playing
+    assert not first.playing, "nothing that is not looked at trains"
+    second.playing = False
+    assert not cursors.get(experiment, Repeated(seed=2)).playing
+
+
+def test_a_page_that_is_left_holds_no_run_and_goes_on_playing_when_the_reader_returns(store):
+    cursors = Cursors()
+    cursor = cursors.get(experiment, Repeated(), "here")
+    cursor.begin()
+    cursor.forward()
+    cursor.playing = True
+    cursors.get(clocked, Repeated(), "there")
+    assert not cursor.playing
+    assert list(cursors.open) == [player.name_of(clocked)]
+    again = cursors.get(experiment, Repeated(), "here")
+    assert (again.step, again.playing) == (1, True)
+    store.clear()
+    cursors.get(clocked, Repeated(), "there")
+    assert cursors.get(experiment, Repeated(), "here").step == 0, "a run that had to go is begun again"
+
+
+def test_a_reader_returns_to_the_place_left_and_a_new_reader_begins_at_the_beginning(store):
+    mine = Cursors()
+    cursor = mine.get(experiment, Repeated())
+    cursor.begin()
+    cursor.forward()
+    mine.get(experiment, Repeated(seed=1))
+    assert mine.get(experiment, Repeated()).step == 1
+    assert Cursors().get(experiment, Repeated()).step == 0
+
+
+def test_a_run_that_fails_shows_what_was_measured_until_then():
+    def failing():
+        yield from readings(2)
+        raise ArithmeticError("no")
+
+    cursor = Cursor(Run(Repeated(), failing(), 5))
+    cursor.playing = True
+    cursor.tick(1)
+    cursor.tick(1)
+    assert cursor.run.error is not None
+    assert cursor.snapshot.step == 1
+
+
+def test_a_press_during_a_tick_is_never_lost():
+    run = Run(Repeated(), readings(400, pause=0.002), 399)
+    cursor, stop = Cursor(run), threading.Event()
+
+    def live():
+        while not stop.is_set():
+            if cursor.going:
+                cursor.tick(0.01)
+            time.sleep(0.0005)
+
+    worker = threading.Thread(target=live)
+    worker.start()
+    try:
+        for wanted in [True, False] * 40:
+            cursor.playing = wanted
+            time.sleep(0.003)
+            assert cursor.playing is wanted
+    finally:
+        stop.set()
+        worker.join()
+    at = cursor.step
+    cursor.forward()
+    assert cursor.step > at
+
+
+def test_a_step_waits_for_the_tick_of_another_reader():
+    run = Run(Repeated(), readings(10, pause=0.1), 9)
+    run.advance()
+    other = threading.Thread(target=run.advance, args=(0.15,))
+    other.start()
+    cursor = Cursor(run)
+    time.sleep(0.02)
+    cursor.forward()
+    other.join()
+    assert cursor.step > 0
+
+
+def test_the_more_play_the_longer_is_the_pause_and_the_tick_stays_what_it_is(monkeypatch):
+    monkeypatch.setattr(player.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(player, "_playing", {})
+    crowd = [Cursor(Run(Repeated(), readings(1), 0)) for _ in range(12)]
+    pauses = [pause_after(each, 0.1) for each in crowd]
+    assert pauses[0] == player.BREATH
+    assert pauses == sorted(pauses)
+    assert pauses[9] == pytest.approx(0.9 + player.BREATH)

@@ -1,90 +1,166 @@
-"""The address is the state: every knob stands in it, and opening it gives the same picture.
+"""The address is the state: every knob, every view option and the open scene stand in it; opening it gives the picture.
 
-Widgets are bound to the address under their knob's name. Two things are left to do here: pages share
-names (each has a `hidden`), so a page gets its own values back when the reader returns to it; and an
-address may hold anything, so it is mended before a widget reads it, and the reader is told.
+One walk: an address is read when a reader comes to a page, the values live here, by page, and widgets are views of
+them; after every run the values are written into the address, by `view.reader`, in the reader's browser. So a knob that
+is folded away, or belongs to another scene, keeps its value and its place in the address without a widget.
+
+An address may hold anything. What is not legal is mended before anything is drawn, and the reader is told; a text that
+is too long for an address is left out of it, and the reader is told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from seqcore.knobs import Knob, Value, shorten
 from view import router
 
+SCENE, ALL = "scene", "all"
+ROOM = 6_000  # bytes of one text in an address: servers and proxies refuse addresses from 8,000 on
 
-def arrive(knobs: Mapping[str, Knob]) -> None:
-    """Before the widgets of a page: give every knob its value, if the reader has just come to the page.
 
-    The first page of a session takes what the address says, later ones what the reader left there.
+class Page:
+    """What a reader has chosen on one page.
+
+    values   the knobs, by name; works, the last of them that made a legal config
+    options  view options, by name: what is chosen, and whether that is the default
+    asked    what the address says of names that are no knobs, until a view option takes it
     """
-    state, page = st.session_state, router.here()
-    first = "page" not in state
-    if first and "complaints" not in state:
-        state["complaints"], state["unknown"] = {}, [name for name in st.query_params if name not in knobs]
-        legal = {knob.name: knob.write(mend(knob)) for knob in knobs.values() if st.query_params.get_all(knob.name)}
-        if state["complaints"]:
-            # A widget believes the address it finds on its first run: begin again with one that is legal.
-            others = {name: st.query_params.get_all(name) for name in state["unknown"]}
-            st.switch_page(router.opened().path, query_params=others | legal)
-    elif state.get("page") == page and all(name in state for name in knobs):
-        state["complaints"], state["unknown"] = {}, []
-    elif not first:
-        left = kept()
-        state.update({name: left.get(name, knob.default) for name, knob in knobs.items()})
-    state["page"] = page
+
+    def __init__(self) -> None:
+        self.scene = "1"
+        self.values: dict[str, Value] = {}
+        self.works: dict[str, Value] = {}
+        self.options: dict[str, tuple[Knob, Value]] = {}
+        self.asked: dict[str, list[str]] = {}
+        self.complaints: dict[str, str] = {}
+        self.complained: tuple | None = None
 
 
-def mend(knob: Knob) -> Value:
+def here() -> Page:
+    """The page that is open."""
+    pages: dict[str, Page] = st.session_state.setdefault("pages", {})
+    return pages.setdefault(router.here(), Page())
+
+
+def arrive(knobs: Mapping[str, Knob], scenes: int) -> None:
+    """At the beginning of every run of a page: bring its values up to date.
+
+    scenes  how many there are
+    """
+    state, page = st.session_state, here()
+    went = getattr(get_script_run_ctx(), "is_history_navigation", False)
+    if state.get("page") != router.here() or went:
+        if "page" not in state or went or any(name in st.query_params for name in (*knobs, SCENE)):
+            _read(page, knobs, scenes)
+        page.values = {name: page.values.get(name, knob.default) for name, knob in knobs.items()}
+        state.update(page.values)
+        for name, (_, value) in page.options.items():
+            state[name] = value
+        state["page"] = router.here()
+    else:
+        page.values = {name: state.get(name, page.values.get(name)) for name in knobs}
+        page.values = {name: knobs[name].default if v is None else v for name, v in page.values.items()}
+        if page.complained not in (None, _now(page)):
+            page.complaints = {}  # the reader has read them, and gone on
+    page.complained = _now(page)
+
+
+def _now(page: Page) -> tuple:
+    return page.scene, *page.values.values()
+
+
+def _read(page: Page, knobs: Mapping[str, Knob], scenes: int) -> None:
+    """Take what the address says, mended."""
+    page.complaints = {}
+    given = {name: st.query_params.get_all(name) for name in st.query_params}
+    page.scene = _scene(page, given.pop(SCENE, []), scenes)
+    page.values = {name: mend(page, knob, given.pop(name)) for name, knob in knobs.items() if name in given}
+    page.options, page.asked = {}, {name: texts for name, texts in given.items() if name in router.options()}
+    page.complaints |= {name: f"{shorten(name)} is no knob of this page" for name in given if name not in page.asked}
+
+
+def _scene(page: Page, texts: list[str], scenes: int) -> str:
+    """The scene that the address asks for: "1", "2" ... or "all"."""
+    legal = {str(number) for number in range(1, scenes + 1)} | {ALL}
+    if not texts or texts[-1] in legal:
+        return texts[-1] if texts else "1"
+    asked = f"scene = {shorten(texts[-1])} is not a whole number from 1 to {scenes}, or {ALL}"
+    page.complaints[SCENE] = f"{asked}; using 1"
+    return "1"
+
+
+def mend(page: Page, knob: Knob, texts: list[str]) -> Value:
     """The nearest legal value to what the address says of a knob; what was wrong goes among the complaints."""
-    texts = st.query_params.get_all(knob.name)
     value, wrong = knob.read(texts[-1])
     if len(texts) > 1:
         wrong = wrong or f"{knob.name} is given {len(texts)} times; using the last, {shorten(texts[-1])}"
     if wrong:
-        st.session_state["complaints"][knob.name] = wrong
+        page.complaints[knob.name] = wrong
     return value
 
 
-def fit(lens: Knob) -> None:
-    """Before the widget of a lens, whose limits move with the knobs: step 80 of 100 becomes step 50 of 50."""
-    state = st.session_state
-    if lens.name in state:
-        state[lens.name], _ = lens.read(lens.write(state[lens.name]))
-    elif lens.name in state.get("unknown", []):
-        state["unknown"].remove(lens.name)
-        value = mend(lens)
-        if lens.name in state["complaints"]:
-            state[lens.name] = value
-
-
-def complaints() -> str:
-    """What was wrong with the address the reader came by, in one line; "" if nothing."""
-    state = st.session_state
-    unknown = [f"{shorten(name)} is no knob of this page" for name in state.get("unknown", [])]
-    told = [*state.get("complaints", {}).values(), *unknown]
-    return " · ".join(told[:6]) + (" · …" if len(told) > 6 else "")
-
-
-def chosen(knob: Knob) -> Value:
-    """What the widget of a knob says now."""
-    value = st.session_state.get(knob.name)
-    return knob.default if value is None else value
+def open_scene(name: str) -> None:
+    """Open a scene of this page."""
+    here().scene = name
 
 
 def turn(knobs: Mapping[str, Knob], changes: Mapping[str, Value]) -> None:
     """Turn some knobs, and all others back to their defaults: what a preset does."""
     for name, knob in knobs.items():
-        st.session_state[name] = changes.get(name, knob.default)
+        here().values[name] = st.session_state[name] = changes.get(name, knob.default)
 
 
-def remember(knobs: Mapping[str, Knob]) -> None:
-    """Keep what the reader has chosen, for a return to this page and for when a later choice does not work."""
-    st.session_state[f"left {router.here()}"] = {name: chosen(knob) for name, knob in knobs.items()}
+def offer(knob: Knob) -> None:
+    """Before the widget of a view option: its value from the address, or as it was left, within today's limits."""
+    page, state = here(), st.session_state
+    if knob.name in page.asked:
+        state[knob.name] = mend(page, knob, page.asked.pop(knob.name))
+    elif knob.name not in state:
+        state[knob.name] = page.options.get(knob.name, (knob, knob.default))[1]
+    value = looked_at(knob)
+    if state[knob.name] != value:
+        state[knob.name] = value
 
 
-def kept() -> dict[str, Value]:
-    """What was last remembered of this page: the knobs by name, none if nothing was."""
-    return st.session_state.get(f"left {router.here()}", {})
+def looked_at(knob: Knob) -> Value:
+    """What is chosen of a view option, whose limits move with the knobs: step 80 of 100 becomes step 50 of 50."""
+    value = st.session_state.get(knob.name)
+    value, _ = (knob.default, "") if value is None else knob.read(knob.write(value))
+    here().options[knob.name] = knob, value
+    return value
+
+
+def query(knobs: Mapping[str, Knob]) -> str:
+    """What should stand in the address behind the question mark: all that is not at its default, and fits."""
+    page = here()
+    wanted: dict[str, Any] = {} if page.scene == "1" else {SCENE: page.scene}
+    chosen = [(knob, page.values[name]) for name, knob in knobs.items()] + list(page.options.values())
+    wanted |= {knob.name: knob.write(value) for knob, value in chosen if value != knob.default and _fits(knob, value)}
+    return urlencode(wanted)
+
+
+def _fits(knob: Knob, value: Value) -> bool:
+    return knob.kind != "text" or len(quote(str(value))) <= ROOM
+
+
+def too_long(knobs: Mapping[str, Knob]) -> list[str]:
+    """A sentence for every text that is too long for the address."""
+    values = here().values
+    return [
+        f"{knob.label} takes {len(quote(str(values[name]))):,} bytes, more than the {ROOM:,} that fit into an address: it "
+        "stays on this page while it is open, but a link to this page opens without it"
+        for name, knob in knobs.items()
+        if not _fits(knob, values[name])
+    ]
+
+
+def complaints() -> str:
+    """What was wrong with the address the reader came by, in one line of plain text; "" if nothing."""
+    told = list(here().complaints.values())
+    return " · ".join(told[:6]) + (" · …" if len(told) > 6 else "")

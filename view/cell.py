@@ -2,25 +2,28 @@
 
     cell.draw(cell.unrolled(moment, time=5), "The same weights at every step.")
 
-A drawing is SVG made from records. Text and thin lines take the colour of the page's text, all else is in
-mid-tones, so a drawing is the same in both themes. On a narrow screen it scrolls sideways rather than shrink.
+A drawing is SVG made from records. Text and thin lines take the colour of the page's text, all else is in mid-tones, so
+a drawing is the same in both themes. Its size does not depend on the numbers in it. The LSTM fits a phone; the unrolled
+network scrolls sideways there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import streamlit as st
 
-from seqcore.record import Run
+from seqcore.record import Snapshot, Tick
 from view.theme import BLUE, GREEN, GREY, ORANGE, PURPLE, TEAL
 
 COLUMNS, UNITS = 5, 10  # of an unrolled network that fit side by side, and units of a state that are drawn
 READ, REMEMBER, ANSWER = GREEN, PURPLE, TEAL  # the arrows of W_x, W_h and W_y
 GATES = {"f": ORANGE, "i": GREEN, "g": PURPLE, "o": BLUE}
-STAGES = ("forget", "write", "update", "output")
+STAGES = ("forget", "input", "update", "output")
+BEFORE = {"update": ("forget", "input")}  # stages whose results another one adds up
 TERMS_A_LINE, TERMS_IN_FULL = 3, 12
+WEIGHTS_WIDE = 420
 
 
 def draw(drawing: str, caption: str) -> None:
@@ -32,7 +35,7 @@ def draw(drawing: str, caption: str) -> None:
 # --- a recurrent network ---------------------------------------------------------------------------------------------
 
 
-def unrolled(moment: Run, time: int) -> str:
+def unrolled(moment: Snapshot, time: int) -> str:
     """A few steps of a recurrent network around the step `time`: what it reads, its state, and its guess.
 
     moment  of `seqcore.experiments.rnn`: signals states (time, unit) and next (time, symbol), fact piece
@@ -84,7 +87,7 @@ def _state(x: float, h: Iterable[float]) -> list[str]:
     return [frame, *cells]
 
 
-def _guess(x: float, chances: Iterable[float], symbols: tuple[str, ...], truth: str) -> list[str]:
+def _guess(x: float, chances: Iterable[float], symbols: Sequence[Tick], truth: str) -> list[str]:
     """The two likeliest next characters and the true one, with their chances as bars."""
     ranked = sorted(zip(chances, symbols), reverse=True)
     rows = ranked[:2] if truth in [symbol for _, symbol in ranked[:2]] else [ranked[0]]
@@ -96,24 +99,24 @@ def _guess(x: float, chances: Iterable[float], symbols: tuple[str, ...], truth: 
         parts += [
             f'<rect x="{x - 22}" y="{y - 13}" width="{44 * chance:.1f}" height="16" rx="2" '
             f'fill="{GREEN if true else GREY}" fill-opacity="0.55"/>',
-            _text(x - 34, y, _visible(symbol), 15, GREEN if true else "currentColor", weight=700 if true else 400),
+            _text(x - 34, y, _visible(str(symbol)), 15, GREEN if true else "currentColor", weight=700 if true else 400),
             _text(x + 48, y, f"{chance:.0%}", 11, "currentColor", "end"),
         ]
     return parts
 
 
-def terms_in_full(step: Run) -> str:
+def terms_in_full(step: Snapshot) -> str:
     """The sum of one unit at one step in LaTeX, weight times value, the largest terms first if there are many.
 
     step  of `seqcore.experiments.rnn.step`
     """
     signal, facts = step["terms"], step.facts
     weights, values, products = signal.values
-    order = range(len(products))
+    order = list(range(len(products)))
     if len(products) > TERMS_IN_FULL:
         order = sorted(sorted(order, key=lambda k: -abs(products[k]))[:TERMS_IN_FULL])
     terms = [
-        rf"\overset{{{_index(signal.ticks['term'][k])}}}{{{_signed(weights[k])}\cdot{_bracketed(values[k])}}}"
+        rf"\overset{{{_index(str(signal.ticks['term'][k]))}}}{{{_signed(weights[k])}\cdot{_bracketed(values[k])}}}"
         for k in order
     ]
     left = len(products) - len(terms)
@@ -136,113 +139,154 @@ def terms_in_full(step: Run) -> str:
 # --- an LSTM ---------------------------------------------------------------------------------------------------------
 
 
-def lstm(step: Run, stage: str) -> str:
-    """One unit of an LSTM at one time step, with its values. What belongs to a stage of STAGES stands out.
+def lstm(step: Snapshot, stage: str = "") -> str:
+    """One unit of an LSTM at one time step, with its values. What belongs to a stage of STAGES stands out; "" is all.
 
     step  of `seqcore.experiments.lstm.step`: facts f, i, g, o, c, h, c_before, h_before, kept and written
     """
     v = step.facts
+    f, i, g, o = 66, 172, 276, 394  # where the gates stand
+    top, bottom = 84, 262  # the lines of c and h
     parts = {
         "forget": [
-            _line((8, 84), (134, 84)),
-            _line((148, 176), (148, 98), colour=GATES["f"]),
-            _knot(148, 84, "×", GATES["f"]),
-            *_gate(148, "forget", "f", v["f"]),
-            _text(46, 73, f"c = {_signed(v['c_before'])}", 15, TEAL, weight=600),
+            _line((0, top), (f - 14, top)),
+            _line((f, 184), (f, top + 14), colour=GATES["f"]),
+            _knot(f, top, "×", GATES["f"]),
+            *_gate(f, "forget", "f", v["f"]),
+            _line((f + 14, top), (210, top)),
+            _text(145, top - 9, f"keeps {_signed(v['kept'], 3)}"),
         ],
-        "write": [
-            _line((240, 176), (240, 134), (271, 134), colour=GATES["i"]),
-            _line((330, 176), (330, 134), (299, 134), colour=GATES["g"]),
-            _knot(285, 134, "×", GREEN),
-            *_gate(240, "input", "i", v["i"]),
-            *_gate(330, "candidate", "g", v["g"]),
+        "input": [
+            _line((i, 184), (i, 142), (210, 142), colour=GATES["i"]),
+            _line((g, 184), (g, 142), (238, 142), colour=GATES["g"]),
+            _knot(224, 142, "×", GREEN),
+            *_gate(i, "input", "i", v["i"]),
+            *_gate(g, "candidate", "g", v["g"]),
+            _arrow(224, 128, 224, top + 15, GREEN),
+            _text(234, 119, f"writes {_signed(v['written'], 3)}", anchor="start"),
         ],
         "update": [
-            _line((162, 84), (271, 84)),
-            _text(216, 73, f"keeps {_signed(v['kept'])}", 14, TEAL),
-            _arrow(285, 120, 285, 99, GREEN),
-            _text(295, 115, f"writes {_signed(v['written'])}", 14, GREEN, "start"),
-            _knot(285, 84, "+", TEAL),
-            _arrow(299, 84, 604, 84, TEAL),
-            _text(573, 73, f"c = {_signed(v['c'])}", 15, TEAL, weight=700),
+            _knot(224, top, "+", TEAL),
+            _arrow(238, top, 460, top, TEAL),
         ],
         "output": [
-            _line((494, 84), (494, 110)),
-            f'<rect x="467" y="110" width="54" height="26" rx="13" fill="{TEAL}" fill-opacity="0.15" stroke="{TEAL}"/>',
-            _text(494, 128, "tanh", 13),
-            _line((494, 136), (494, 185)),
-            _line((468, 199), (480, 199), colour=GATES["o"]),
-            _knot(494, 199, "×", GATES["o"]),
-            *_gate(428, "output", "o", v["o"]),
-            _line((494, 213), (494, 262), colour=BLUE),
-            _arrow(494, 262, 604, 262, BLUE),
-            _text(573, 284, f"h = {_signed(v['h'])}", 15, BLUE, weight=700),
+            _line((o, top), (o, 100)),
+            f'<rect x="{o - 27}" y="100" width="54" height="26" rx="13" fill="{TEAL}" fill-opacity="0.15" stroke="{TEAL}"/>',
+            _text(o, 118, "tanh", 14),
+            _line((o, 126), (o, 138)),
+            _line((o, 184), (o, 166), colour=GATES["o"]),
+            _knot(o, 152, "×", GATES["o"]),
+            *_gate(o, "output", "o", v["o"]),
+            _line((o + 14, 152), (444, 152), (444, bottom), colour=BLUE),
+            _arrow(444, bottom, 460, bottom, BLUE),
         ],
     }
     wires = [
-        f'<rect x="90" y="36" width="446" height="258" rx="18" fill="{GREY}" fill-opacity="0.07" stroke="{GREY}"/>',
-        _line((8, 262), (428, 262), colour=GREY),
-        *(_arrow(x, 262, x, 224, GREY) for x in (148, 240, 330, 428)),
-        _line((112, 320), (112, 262), colour=GREY),
-        _text(46, 284, f"h = {_signed(v['h_before'])}", 15, BLUE),
-        _text(122, 317, f"x = {v['read']}", 14, anchor="start"),
-        *(_text(46, y, "from t−1", 12, GREY) for y in (103, 251)),
-        *(_text(573, y, "to t+1", 12, GREY) for y in (103, 251)),
-        _text(313, 26, f"unit {v['unit']} at t = {v['time']}", 13, GREY),
+        f'<rect x="14" y="42" width="438" height="238" rx="16" fill="{GREY}" fill-opacity="0.07" stroke="{GREY}"/>',
+        _line((0, bottom), (o, bottom), colour=GREY),
+        _line((f + 53, 300), (f + 53, bottom), colour=GREY),
+        *(_arrow(x, bottom, x, 240, GREY) for x in (f, i, g, o)),
+        _text(2, 32, f"cₜ₋₁ = {_signed(v['c_before'], 3)}", 16, anchor="start", weight=600),
+        _text(458, 32, f"cₜ = {_signed(v['c'], 3)}", 16, anchor="end", weight=600),
+        _text(230, 32, f"unit {v['unit']}, t = {v['time']}"),
+        _text(2, 304, f"hₜ₋₁ = {_signed(v['h_before'], 3)}", 16, anchor="start", weight=600),
+        _text(458, 304, f"hₜ = {_signed(v['h'], 3)}", 16, anchor="end", weight=600),
+        _text(f + 63, 304, f"xₜ = {v['read']}", 16, anchor="start"),
     ]
-    groups = [
-        f'<g opacity="{1 if name == stage or (stage == "update" and name == "forget") else 0.4}">{"".join(drawn)}</g>'
-        for name, drawn in parts.items()
-    ]
-    told = ", ".join(f"{name} {_signed(v[name])}" for name in ("f", "i", "g", "o", "c", "h"))
-    return _svg([*wires, *groups], 612, 326, f"LSTM cell, unit {v['unit']} at time step {v['time']}: {told}.")
+    bright = {stage, *BEFORE.get(stage, ())} if stage else parts
+    groups = [f'<g opacity="{1 if name in bright else 0.4}">{"".join(drawn)}</g>' for name, drawn in parts.items()]
+    told = ", ".join(f"{name} {_signed(v[name], 3)}" for name in ("f", "i", "g", "o", "c", "h"))
+    label = f"LSTM cell, unit {v['unit']} at time step {v['time']}: {told}."
+    return _svg([*wires, *groups], 460, 314, label, fits=True)
 
 
-def lstm_in_full(step: Run, stage: str) -> str:
+def lstm_in_full(step: Snapshot, stage: str) -> str:
     """The equations of one stage in LaTeX with the numbers of this step in them."""
-    v, parts = step.facts, step["parts"]
+    v, sums = step.facts, step["sums"]
 
     def gate(name: str, squash: str) -> str:
-        read, remembered, bias = (_signed(float(part)) for part in parts.pick(gate=name).values)
+        read, remembered, bias = (_signed(float(part)) for part in sums.sel(gate=name).values)
         return (
-            rf"{name} &= {squash}(\underbrace{{{read}}}_{{W_{{x{name}}}\,x_t}} "
+            rf"{name}_t &= {squash}(\underbrace{{{read}}}_{{W_{{x{name}}}\,x_t}} "
             rf"\underbrace{{{remembered}}}_{{W_{{h{name}}}\,h_{{t-1}}}} \underbrace{{{bias}}}_{{b_{name}}})"
-            rf" = {_signed(v[name], 3)}"
+            rf" = {_signed(v[name], 3) if name == 'g' else format(v[name], '.3f')}"
         )
 
     lines = {
         "forget": [
             gate("f", r"\sigma"),
-            rf"f\,c_{{t-1}} &= {v['f']:.3f}\cdot{_bracketed(v['c_before'])} = {_signed(v['kept'], 3)}",
+            rf"f_t\,c_{{t-1}} &= {v['f']:.3f}\cdot{_bracketed(v['c_before'], 3)} = {_signed(v['kept'], 3)}",
         ],
-        "write": [
+        "input": [
             gate("i", r"\sigma"),
             gate("g", r"\tanh"),
-            rf"i\,g &= {v['i']:.3f}\cdot{_bracketed(v['g'])} = {_signed(v['written'], 3)}",
+            rf"i_t\,g_t &= {v['i']:.3f}\cdot{_bracketed(v['g'], 3)} = {_signed(v['written'], 3)}",
         ],
         "update": [
-            r"c_t &= f\,c_{t-1} + i\,g",
-            rf"&= {v['f']:.3f}\cdot{_bracketed(v['c_before'])} + {v['i']:.3f}\cdot{_bracketed(v['g'])}",
+            r"c_t &= f_t\,c_{t-1} + i_t\,g_t",
+            rf"&= {v['f']:.3f}\cdot{_bracketed(v['c_before'], 3)} + {v['i']:.3f}\cdot{_bracketed(v['g'], 3)}",
             rf"&= {_signed(v['kept'], 3)} {_signed(v['written'], 3)} = {_signed(v['c'], 3)}",
         ],
         "output": [
             gate("o", r"\sigma"),
-            rf"h_t &= o\,\tanh(c_t) = {v['o']:.3f}\cdot\tanh({_signed(v['c'], 3)}) = {_signed(v['h'], 3)}",
+            rf"h_t &= o_t\,\tanh(c_t) = {v['o']:.3f}\cdot\tanh({_signed(v['c'], 3)}) = {_signed(v['h'], 3)}",
         ],
     }[stage]
     return r"\begin{aligned} " + r" \\ ".join(lines) + r" \end{aligned}"
 
 
+def lstm_weights(hidden: int, inputs: int) -> str:
+    """W_x x + W_h h + b of an LSTM, matrices and vectors at their true proportions, a colour for each block."""
+    scale = min(170 / max(4 * hidden, inputs), 150 / (inputs + hidden), 16)
+    thick, middle = max(scale, 7), 105
+    factors = [  # name, blocks of rows, rows, columns (1 of a vector), the sign that follows
+        ("Wₓ", "ifgo", 4 * hidden, inputs, "·"),
+        ("xₜ", "x", inputs, 1, "+"),
+        ("Wₕ", "ifgo", 4 * hidden, hidden, "·"),
+        ("hₜ₋₁", "h", hidden, 1, "+"),
+        ("b", "ifgo", 4 * hidden, 1, ""),
+    ]
+    rooms = [max(columns * scale, 64) if name[0] == "W" else 36 for name, _, _, columns, _ in factors]
+    x = (WEIGHTS_WIDE - sum(rooms) - 4 * 20 + 26) / 2
+    row = hidden * scale
+    parts = [
+        _text(x - 18, middle + 5 + row * (k - 1.5), letter, min(16, row), GATES[letter], weight=700)
+        for k, letter in enumerate("ifgo")
+    ]
+    for (name, blocks, rows, columns, sign), room in zip(factors, rooms):
+        matrix = name[0] == "W"
+        width, tall = columns * scale if matrix else thick, rows * scale / len(blocks)
+        for k, block in enumerate(blocks):
+            colour, y = GATES.get(block, GREY), middle + tall * (k - len(blocks) / 2)
+            parts.append(
+                f'<rect x="{x + (room - width) / 2:.1f}" y="{y:.1f}" width="{width:.1f}" height="{tall:.1f}" '
+                f'fill="{colour}" fill-opacity="0.35" stroke="{colour}"/>'
+            )
+        parts += [
+            _text(x + room / 2, 216, name, 17, weight=600),
+            _text(x + room / 2, 238, f"{rows} × {columns}" if matrix else f"{rows}", 15),
+            _text(x + room + 10, middle + 6, sign, 18),
+        ]
+        x += room + 20
+    label = (
+        f"What an LSTM adds up: Wₓ, {4 * hidden} by {inputs}, times xₜ, plus Wₕ, {4 * hidden} by {hidden}, times hₜ₋₁, "
+        "plus b. Each has four blocks of rows, for i, f, g and o."
+    )
+    return _svg(parts, WEIGHTS_WIDE, 246, label, fits=True)
+
+
 def _gate(x: float, name: str, letter: str, value: float) -> list[str]:
     """A gate as a vessel, filled up to its value; a candidate fills up or down from the middle."""
-    colour, top, height = GATES[letter], 176.0, 46.0
+    colour, top, height = GATES[letter], 184.0, 54.0
     high, low = (value, 0.0) if letter != "g" else (0.5 + max(value, 0) / 2, 0.5 + min(value, 0) / 2)
     return [
-        f'<rect x="{x - 40}" y="{top + height * (1 - high):.1f}" width="80" height="{height * (high - low):.1f}" '
+        f'<rect x="{x - 46}" y="{top + height * (1 - high):.1f}" width="92" height="{height * (high - low):.1f}" '
         f'fill="{colour}" fill-opacity="0.35"/>',
-        f'<rect x="{x - 40}" y="{top}" width="80" height="{height}" rx="4" fill="none" stroke="{colour}" stroke-width="1.5"/>',
-        _text(x, top + 17, name, 12),
-        _text(x, top + 37, f"{letter} = {_signed(value) if letter == 'g' else format(value, '.2f')}", 15, weight=600),
+        f'<rect x="{x - 46}" y="{top}" width="92" height="{height}" rx="4" fill="none" stroke="{colour}" stroke-width="1.5"/>',
+        _text(x, top + 20, name, 14),
+        _text(
+            x, top + 43, f"{letter} = {_signed(value, 3) if letter == 'g' else format(value, '.3f')}", 16, weight=600
+        ),
     ]
 
 
@@ -257,11 +301,17 @@ def _knot(x: float, y: float, sign: str, colour: str) -> str:
 # --- strokes ---------------------------------------------------------------------------------------------------------
 
 
-def _svg(parts: Iterable[str], width: float, height: float, label: str) -> str:
-    """One line of HTML, since a blank line would end it. label: the drawing in words."""
+def _svg(parts: Iterable[str], width: float, height: float, label: str, fits: bool = False) -> str:
+    """One line of HTML, since a blank line would end it.
+
+    label  the drawing in words
+    fits   whether it shrinks to the width of a phone rather than scroll sideways there
+    """
+    least, most = 0 if fits else 0.75 * width, 1.15 * width
     return (
-        f'<div style="overflow-x:auto"><svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}" '
-        f'style="width:100%;min-width:{0.75 * width:.0f}px;max-width:{1.15 * width:.0f}px;display:block;margin:auto">'
+        '<div style="overflow-x:auto;padding-bottom:16px">'
+        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(label)}" '
+        f'style="width:100%;min-width:{least:.0f}px;max-width:{most:.0f}px;display:block;margin:auto">'
         f"{''.join(parts)}</svg></div>"
     )
 
@@ -305,8 +355,8 @@ def _signed(value: float, digits: int = 2) -> str:
     return f"{value + 0.0:+.{digits}f}".replace("-", "−") if round(value, digits) else f"+{0:.{digits}f}"
 
 
-def _bracketed(value: float) -> str:
-    return f"({_signed(value)})" if value < 0 else f"{value:.2f}"
+def _bracketed(value: float, digits: int = 2) -> str:
+    return f"({_signed(value, digits)})" if value < 0 else f"{value:.{digits}f}"
 
 
 def _index(term: str) -> str:

@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
+from contextvars import ContextVar
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import streamlit as st
+
+from view import janitor
 
 PAGES = Path(__file__).resolve().parents[1] / "pages"
 CHAPTERS = ("", "1 · Sequences as probability", "2 · Recurrence", "3 · Attention", "4 · The transformer")
 
-_routed = False  # has this process told Streamlit about the pages yet?
+STYLE = """<style>
+.stMainBlockContainer { padding-top: 3.6rem; padding-bottom: 3rem }
+.stMainBlockContainer h1 { font-size: 1.9rem; padding: 0.4rem 0 0 }
+.stMainBlockContainer h4 { padding: 0.4rem 0 0.3rem }
+</style>"""
+
+_through: ContextVar[bool] = ContextVar("through", default=False)  # did this run come by dashboard.py?
 
 
 class Page(NamedTuple):
@@ -49,21 +59,33 @@ def words(path: Path) -> tuple[str, str]:
 
 
 def go() -> None:
-    """Draw the navigation and run the page that is open."""
+    """Draw the navigation and the head of the page that is open, then run it.
+
+    The head comes from the page's docstring, before the page is imported: a reader has something to read while a fresh
+    server loads torch.
+    """
     st.set_page_config(page_icon="🔁", layout="wide")
-    route().run()
+    opened = route()
+    st.html(STYLE)
+    page = next(page for page in pages() if page.address == here())
+    st.title(page.title, anchor=False)
+    st.markdown(f"{page.claim[:1].upper()}{page.claim[1:]}")
+    token = _through.set(True)
+    try:
+        opened.run()
+    finally:
+        _through.reset(token)
+    janitor.begin()
 
 
-def route():
+def route() -> Any:
     """Tell Streamlit about the pages; the one that is open."""
-    global _routed
     sections: dict[str, list] = {name: [] for name in CHAPTERS}
     for page in pages():
         sections[CHAPTERS[page.chapter]].append(
             st.Page(page.path, title=page.title, url_path=page.address, default=page.chapter == 0)
         )
     opened = st.navigation({name: entries for name, entries in sections.items() if entries}, position="top")
-    _routed = True
     st.session_state["here"] = opened.url_path or pages()[0].address
     return opened
 
@@ -78,11 +100,22 @@ def here() -> str:
     return st.session_state["here"]
 
 
+@functools.cache
+def _options(path: Path) -> frozenset[str]:
+    # Some pages keep the arguments of an option in a table, so every quoted word of a page may be the name of one.
+    return frozenset(re.findall(r'"([a-z_]+)"', path.read_text(encoding="utf-8")))
+
+
+def options() -> frozenset[str]:
+    """What may be the name of a view option of the open page, whichever scene it belongs to."""
+    return _options(opened().path)
+
+
 def through_the_door() -> None:
     """Start again through dashboard.py if this page was run without it.
 
     The first request to a fresh server, if it asks for a page of its own, runs that page's file alone.
     """
-    if not _routed:
+    if not _through.get():
         route()
         st.rerun()

@@ -84,6 +84,9 @@ MEANING = {
     "encoder": PURPLE,
     "encoder, map kept": RED,
     "LSTM, forget bias 3": TEAL,
+    "textbook": ORANGE,
+    "mean square": GREEN,
+    "Lyapunov": PURPLE,
     "∝ T² d": GREY,
     "∝ T d²": BROWN,
 }

@@ -1,0 +1,84 @@
+"""What the specifications of all charts share: layers, and axes whose ends and names stand in the first two rows.
+
+The rows are called "source": that is the name under which Streamlit hands them to Vega in the browser.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from view import theme
+
+TINT = {"field": "tint", "type": "nominal", "scale": None}
+TOLD = {"field": "told", "type": "nominal"}
+ALL = {"tickCount": 100}  # beside values of an axis: without it Vega would thin them out
+STEADY = {"minExtent": 34}  # the plot keeps its place while the numbers beside it get longer or shorter
+# Streamlit draws a chart once before it has rows.
+NO_FRAME = (
+    "[{x: 1, y: 0, left: 0, right: 1, top: 0, bottom: 1, value: 0, told: ''}, "
+    "{x: 2, y: 1, left: 1, top: 1, value: 1, told: ''}]"
+)
+
+
+def whole(layers: list[dict], height: int) -> dict:
+    """A specification; `frame` in its expressions is the first two rows, and the axes are those of the first layer."""
+    for layer in layers[1:]:
+        layer["encoding"] = {
+            channel: {part: text for part, text in definition.items() if part != "axis"}
+            for channel, definition in layer["encoding"].items()
+        }
+    names = ({"name": f"names{row}", "expr": f"split(frame[{row}].told, '\\u001f')"} for row in (0, 1))
+    return {
+        "data": {"name": "source", "format": {"parse": None}},
+        "params": [{"name": "frame", "expr": f"length(data('source')) > 1 ? data('source') : {NO_FRAME}"}, *names],
+        "layer": layers,
+        "height": height,
+        # The chart has its words; to write some for every mark would take a third of the time.
+        "config": {"aria": False, "mark": {"invalid": "filter"}, "axis": {"labelPadding": 8, "titlePadding": 8}},
+    }
+
+
+def layer_of(mark: str, chosen: str, encoding: dict, **look: Any) -> dict:
+    """Marks for those rows of which the expression `chosen` is true."""
+    silent = {} if "tooltip" in encoding else {"tooltip": None}
+    look = {"type": mark, "clip": mark not in ("text", "rule"), **silent, **look}
+    return {"transform": [{"filter": chosen}], "mark": look, "encoding": encoding}
+
+
+def axis_of(field: str, title: str, axis: dict, **scale: Any) -> dict:
+    """A position between the ends that the frame has in the same column."""
+    ends = [{"expr": f"frame[{row}].{field}"} for row in (0, 1)]
+    zero = {} if scale.get("type") == "log" else {"zero": False}
+    scale = {"domain": ends, "nice": False, **zero, **scale}
+    return {"field": field, "type": "quantitative", "title": title, "scale": scale, "axis": axis}
+
+
+def places_of(field: str, title: str, steps: str, row: int, first: str = "0.5", **scale: Any) -> dict:
+    """A position on an axis of names, each below the middle of its place.
+
+    steps  the column of the frame that says how many places a name stands for
+    row    the row of the frame that tells the names
+    first  an expression for where the first name stands
+    """
+    step = f"frame[0].{steps}"
+    axis = {
+        "grid": False,
+        "values": {"expr": f"sequence({first}, frame[1].{field}, {step})"},
+        "labelExpr": f"split(names{row}[floor(datum.value / {step})], '\\n')",
+        **ALL,
+        "labelAngle": 0,
+        "labelLimit": 170,
+        "labelOverlap": True,
+        # Lines, and letters, may stand closer than words next to each other.
+        "labelSeparation": {"expr": f"length(frame[{row}].told) < 2 * length(names{row}) ? 0 : 4"} if row == 0 else 0,
+    }
+    return axis_of(field, title, axis, **scale)
+
+
+def rule_layers(vertical: dict) -> list[dict]:
+    """Horizontal lines with their names above them, at the right edge; at the top of the chart, below them."""
+    at_top = f"scale('y', datum.{vertical['field']}) < 14"
+    beside = {"baseline": {"expr": f"{at_top} ? 'top' : 'bottom'"}, "dy": {"expr": f"{at_top} ? 4 : -1"}}
+    name = {"y": vertical, "x": {"value": "width"}, "text": {"field": "told"}}
+    line = layer_of("rule", "datum.kind == 'rule'", {"y": vertical}, strokeDash=[2, 3], color=theme.GREY)
+    return [line, layer_of("text", "datum.kind == 'rule'", name, align="right", color=theme.GREY, **beside)]

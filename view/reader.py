@@ -1,0 +1,70 @@
+"""What only the reader's browser knows or can do: is motion welcome, the address, reading aloud, going to the top.
+
+One small component without an iframe stands on every page. It tells once whether the system asks for reduced motion,
+brings the address up to date, scrolls to the top when another scene is opened, and holds the polite live region in which
+a screen reader is told in words what has changed: the pictures themselves keep their description, so that they need
+not be built anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+HTML = '<p role="status" aria-live="polite" aria-atomic="true"></p>'
+CSS = """
+p { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; margin: 0 }
+"""
+JS = """
+export default function (component) {
+  const { data, parentElement, setStateValue } = component;
+  const still = window.matchMedia('(prefers-reduced-motion: reduce)').matches ? 'reduced' : 'full';
+  if (data.motion !== still) setStateValue('motion', still);
+
+  const region = parentElement.querySelector('p');
+  if (data.told && region.textContent !== data.told) region.textContent = data.told;
+
+  const before = window.openScene || {};
+  const another = before.page === data.page && before.scene !== data.scene;
+  if (another) document.querySelector('[data-testid=stMain]')?.scrollTo(0, 0);
+  window.openScene = { page: data.page, scene: data.scene };
+
+  // A scene is a place to come back to; a knob that is turned is not.
+  const wanted = new URLSearchParams(data.query).toString();
+  if (wanted !== new URLSearchParams(window.location.search).toString()) {
+    const address = window.location.pathname + (wanted ? '?' + wanted : '');
+    if (another) window.history.pushState({}, '', address);
+    else window.history.replaceState({}, '', address);
+  }
+}
+"""
+
+
+def motion() -> str:
+    """ "full" or "reduced" as the reader's system asks for; "" until the browser has told."""
+    return st.session_state.get("motion", "")
+
+
+def speak(page: str, scene: str, query: str, told: str) -> None:
+    """Put the component on the page.
+
+    page, scene  what is open, by name
+    query        what should stand in the address behind the question mark
+    told         what to read aloud, "" for nothing
+    """
+    data = {"page": page, "scene": scene, "query": query, "told": told, "motion": motion()}
+    answer: Any = _component()(data=data, key="reader", on_motion_change=_hear)
+    if answer.get("motion"):
+        st.session_state["motion"] = answer["motion"]
+
+
+def _hear() -> None:
+    """Keep what the browser told: the component's own state goes when its page is left."""
+    state = st.session_state.get("reader") or {}
+    st.session_state["motion"] = state.get("motion") or ""
+
+
+@st.cache_resource(show_spinner=False)
+def _component():
+    return st.components.v2.component("reader", html=HTML, css=CSS, js=JS)
