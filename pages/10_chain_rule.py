@@ -1,248 +1,292 @@
-"""Conditional probability: a whole sentence is as likely as the product of its next steps.
+"""Conditional probability: a sentence's probability is the product of next-character probabilities.
 
-P(x₁ … x_T) = Π P(x_t | x₁ … x_{t−1}) holds for every sequence and every model. Models differ only in what they keep
-of the past: all of it, the last τ characters, the last one, or a state that sums it up.
+Models differ only in what they keep of the past: all of it, the last τ characters, the last one, or a state.
 """
 
 import streamlit as st
 
-from seqcore.experiments.chain_rule import Config, before, fit, run
+from seqcore.experiments.chain_rule import Config, factors, orders, own_text, padding, run
 from view import charts, page
 
 HEART = "the river ran past the old mill"
-PRESETS = {
-    "A new sentence": {},
-    "Known by heart": {"sentence": HEART, "smoothing": 0.0},
-    "Spelled backward": {"sentence": "egdirb eht no reh tem rellim eht"},
-    "No smoothing": {"smoothing": 0.0},
-    "τ = 8": {"order": 8},
-    "τ = 8, backing off": {"order": 8, "unseen": "shorter"},
-    "GRU": {"cell": "GRU"},
-}
 
-page.head(__doc__)
-page.predict(
-    "Three models have counted the same story. One remembers the whole past of every character, one the last few, one the "
-    "last, and each meets a new sentence. Which finds it least likely?",
-    ["The whole past", "The last few characters", "The last character"],
-    right="The whole past",
-    because="After a few characters its history is one that never occurred, and it can only guess: 1 of 27, again and "
-    "again. A history that is never seen twice teaches nothing.",
-)
-config = page.ask(Config, PRESETS)
-with st.sidebar:
-    page.upload("Or a text file of yours", "text", fit, ("txt", "md", "csv", "srt"))
-first = page.still(before, config)
-facts = first.facts
-letters = first["next"].ticks["time"]
-across = (1, len(letters))
 
-left, right = st.columns(2)
-with left:
-    page.show(
-        charts.bars,
-        first["next"].pick(model="order τ"),
-        x="time",
-        span=(0, 1),
-        height=250,
-        title=f"One factor for each character: how expected was it? (τ = {config.order})",
-        caption="The model of order τ, by counting. The first characters have a shorter past. ␣ is the space.",
-    )
-with right:
-    page.show(
-        charts.curve,
-        first["sofar"],
-        x="time",
-        colour="model",
-        log=True,
-        across=across,
-        height=250,
-        title="Multiplied up: the sentence so far",
-        caption="The product of all bars so far, for three models. A line that ends has met a factor of zero: to this "
-        "model the sentence is impossible.",
+def along(config):
+    """The places of the sentence's characters, for an axis."""
+    return 1, len(config.sentence)
+
+
+@page.scene(
+    *("sentence", "order", "smoothing"),
+    presets={
+        "A new sentence": {},
+        "Known by heart": {"sentence": HEART, "smoothing": 0.0},
+        "Spelled backward": {"sentence": "egdirb eht no reh tem rellim eht"},
+        "No smoothing": {"smoothing": 0.0},
+    },
+)
+def factor_by_factor(config):
+    r"""Factors: give each character its probability after those before it, and multiply.
+
+    $P(x_1 \dots x_T) = \prod_t P(x_t \mid x_1 \dots x_{t-1})$ holds for every sequence and every model; it is the *chain
+    rule* of probability. Here three models have counted what follows what in a short story. They differ in the past that
+    they look at: all of it, the last τ characters, or the last one.
+
+    A product of many factors soon becomes tiny. The **perplexity** is easier to read: one over the mean factor, the number
+    of equally likely characters the model is choosing between.
+    """
+    picture = page.picture(factors, config)
+    facts, following = picture.facts, picture["next"].sel(model="order τ")
+    left, right = st.columns(2)
+    with left:
+        caption = "The model of order τ. The first characters have a shorter past. ␣ is the space."
+        title = "P(character | the last τ before it)"
+        page.show(charts.bars, following, x="time", span=(0, 1), height=230, title=title, caption=caption)
+    with right:
+        caption = "The product of all factors so far. A line that ends has met a factor of zero."
+        options = dict(x="time", colour="model", log=True, across=along(config), height=230)
+        page.show(
+            charts.curve, picture["sofar"], title="Multiplied up: the sentence so far", caption=caption, **options
+        )
+    shown = r" \cdot ".join(f"{value:.3f}" for value in following.values[:5])
+    mantissa, exponent = f"{facts['product']:.1e}".split("e")
+    st.latex(rf"P(\text{{sentence}}) = {shown} \cdots = {mantissa} \times 10^{{{int(exponent)}}}")
+    page.metrics(
+        Log_of_the_product=(
+            f"{facts['log_sum']:.1f}",
+            "Σ ln P, order τ. A long product becomes 0, its logarithm does not.",
+        ),
+        Perplexity_order_τ=(f"{facts['order τ']:.2f}", "e to the mean of −ln P: one over the (geometric) mean factor."),
+        Perplexity_order_1=(f"{facts['order 1']:.2f}", "The same sentence, looking at one character of the past."),
+        Perplexity_full_history=(f"{facts['full history']:.2f}", "The same sentence, looking at all of the past."),
     )
 
-factors = r" \cdot ".join(f"{value:.3f}" for value in first["next"].pick(model="order τ").values[:5])
-mantissa, exponent = f"{facts['product']:.1e}".split("e")
-st.latex(
-    rf"P(x_1 \ldots x_{{{len(letters)}}}) = \prod_t P(x_t \mid x_1 \ldots x_{{t-1}}) \approx {factors} \cdots "
-    rf"= {mantissa} \times 10^{{{int(exponent)}}}"
-)
-page.tell(
-    Log_of_the_product=(
-        f"{facts['log_sum']:.1f}",
-        "Σ ln P in nats, order τ. A long product leaves the machine's range, a sum does not.",
-    ),
-    Perplexity_order_τ=(f"{facts['order τ']:.2f}", "exp(−mean ln P): among how many characters it had to choose."),
-    Perplexity_order_1=(f"{facts['order 1']:.2f}", "The same sentence, looking at one character of the past."),
-    Perplexity_full_history=(f"{facts['full history']:.2f}", "The same sentence, looking at all of the past."),
-)
 
-st.subheader("Why the whole past teaches nothing", anchor=False)
-st.markdown(
-    f"The text asks for {facts['predictions']:,} predictions, and their whole pasts are **{facts['distinct']:,} different "
-    "contexts**: no past comes twice. Counting means P(x | past) = (n(past, x) + α) / (n(past) + αV), and nearly every "
-    "n(past) is 1 or 0."
+@page.scene(
+    *("order", "smoothing", "unseen", "text"),
+    presets={"τ = 8": {"order": 8}, "τ = 8, backing off": {"order": 8, "unseen": "shorter"}},
 )
-left, right = st.columns(2)
-with left:
-    page.show(
-        charts.curve,
-        first["collapse"],
-        x="context",
-        colour="line",
-        span=(0, 1),
-        across=(0, 8),
-        title="Long contexts are seen once, or never",
-        caption="Seen once: contexts of the text that came a single time. Unseen: characters of the held-out text, the last "
-        "15 %, whose context never came. Impossible: those that never came after their context.",
+def best_order(config):
+    r"""Best order: long contexts are seen once or never, so there is too little to count.
+
+    Counting estimates $P(x \mid c) = (n(c, x) + \alpha) / (n(c) + \alpha V)$: how often x followed the context c, where V
+    is the number of characters in the alphabet and α the smoothing. A longer context says more about the next character.
+    But of long contexts most occur a single time, and a new text brings contexts that never occurred.
+    """
+    with st.sidebar:
+        page.upload("Or a text file of yours", "text", own_text, ("txt", "md", "csv", "srt"))
+    asked = page.question(
+        "The context grows from 0 to 8 characters. What does the perplexity of a text do that was not counted?",
+        ["It falls all the way", "It falls, then rises", "It rises all the way"],
     )
-with right:
-    page.show(
-        charts.curve,
-        first["perplexity"],
-        x="order",
-        colour="line",
-        log=True,
-        across=(0, 8),
-        title="So there is a best order",
-        caption="Perplexity by the number of characters that count, always on the same characters. Lower is better: a longer "
-        "context says more, until there is too little text to count it. A missing point is infinite: the impossible happened.",
+    if not asked:
+        return
+    picture = page.picture(orders, config)
+    facts, perplexity = picture.facts, picture["perplexity"].sel(line="held-out text").values
+    best = facts["best_order"]
+    left, right = st.columns(2)
+    with left:
+        caption = (
+            "Seen once: contexts that occur a single time. Unseen: characters of the held-out text, the last 15 %, whose "
+            "context never occurred. Impossible: those that never followed theirs."
+        )
+        title = "What becomes of contexts as they grow"
+        options = dict(x="context", colour="line", span=(0, 1), across=(0, 8), height=230)
+        page.show(charts.curve, picture["collapse"], title=title, caption=caption, **options)
+    with right:
+        caption = (
+            "Always of the same characters. A missing point is infinite: something happened that had probability 0."
+        )
+        options = dict(x="order", colour="line", log=True, across=(0, 8), height=230)
+        page.show(charts.curve, picture["perplexity"], title="Perplexity by order", caption=caption, **options)
+    shares = picture["collapse"]
+    once, unseen = (shares.sel(line=name).values[-1] for name in ("seen once", "unseen"))
+    asked.answer(
+        asked.choices[2 if best == 0 else 0 if best == len(perplexity) - 1 else 1],
+        f"It is {perplexity[0]:.1f} without any context, {facts['best']:.2f} at order {best} and {perplexity[-1]:.1f} at "
+        f"order 8. Of contexts of length 8, {once:.0%} are seen once, and {unseen:.0%} of those of a new text never.",
     )
-with st.expander("The same as a table"):
-    shares, perplexities = first["collapse"], first["perplexity"]
-    st.dataframe(
+    with st.expander("The same as a table"):
+        st.dataframe(
+            {
+                "order": list(picture["perplexity"].ticks["order"]),
+                "counted text": picture["perplexity"].sel(line="text it has read").values,
+                "held-out text": perplexity,
+                "distinct contexts": facts["contexts"],
+                **{name: shares.sel(line=name).values for name in shares.ticks["line"]},
+            },
+            hide_index=True,
+        )
+        st.caption(
+            f"Of whole pasts there are {facts['distinct']:,} different ones for {facts['predictions']:,} predictions: each has "
+            "another length, so none can come twice."
+        )
+
+
+@page.scene("cell", "hidden", "embedding", "seed")
+def padding_and_mask(config):
+    """Padding: rows are filled up to one length, and the loss must leave the filling out.
+
+    Sentences differ in length, but a network reads many at once, as one rectangle. Short rows are filled up with a symbol
+    that means nothing, ∅. The **mask** says which cells are characters. If the loss also averages over ∅, a model is paid
+    for predicting ∅ after ∅, which is easy.
+    """
+    picture = page.picture(padding, config)
+    facts = picture.facts
+    left, right = st.columns(2)
+    with left:
+        st.code(facts["rows"], language=None)
+        caption = "The mean is taken over the coloured cells. A row of n characters has n − 1 answers: the first is only read."
+        page.show(
+            charts.heat, picture["mask"], x="time", y="row", height=170, legend=False, title="Its mask", caption=caption
+        )
+    with right:
+        caption = (
+            "A model of order 1 that has counted these rows, padding included. It gets no better with more padding; averaged "
+            "over all cells, its perplexity falls towards 1."
+        )
+        title = "Perplexity of one model, told in two ways"
+        page.show(
+            charts.curve,
+            picture["told"],
+            x="extra",
+            colour="line",
+            across=(0, 60),
+            height=230,
+            title=title,
+            caption=caption,
+        )
+    page.metrics(
+        Padding=(f"{facts['padded']:.0%}", "Of the cells of the batch on the left."),
+        Masked_loss_is_off_by=(
+            f"{facts['loss_gap']:.0e}",
+            "|loss of the padded batch − loss of its rows, one by one|.",
+        ),
+        Masked_gradient_is_off_by=(
+            f"{facts['gradient_gap']:.0e}",
+            "‖g − g₀‖ / ‖g₀‖; g₀ is the gradient without padding.",
+        ),
+        With_padding_counted=(f"{facts['gradient_counted']:.0%}", "‖g − g₀‖ / ‖g₀‖ where the loss counts the padding."),
+    )
+    st.caption(
+        f"The last three: an untrained {config.cell} reads the batch, and the same rows one by one without padding."
+    )
+
+
+@page.scene(
+    *("hidden", "cell", "order", "length", "rate", "steps"),
+    presets={"LSTM": {}, "GRU": {"cell": "GRU"}, "RNN": {"cell": "RNN"}, "Window of 8": {"order": 8}},
+)
+def trained(config):
+    """Trained: a state that sums up the whole past predicts better than every count.
+
+    Two networks learn the same story. One sees a window of τ characters. The other is a *latent* model: it carries a state,
+    a vector that is updated with every character, so nothing is cut off. The story is short, and after a while both
+    networks learn it by heart: the loss on training text still falls, the perplexity of the held-out text rises. So the
+    best moment counts, not the last.
+    """
+
+    def figures(moment):
+        facts = moment.facts
+        left, right = st.columns(2)
+        with left:
+            caption = "In nats, which are units of −ln P, a character; line: median, band: range of the seeds."
+            page.losses(moment, caption, height=230)
+        with right:
+            caption = "Solid: now. Dashed: the lowest so far. Dotted: what counting reaches."
+            references = page.picture(orders, config).facts["references"]
+            options = dict(rules=references, height=230, title="Perplexity of the held-out text", caption=caption)
+            curves = moment["perplexity"], moment["best"]
+            page.show(charts.curve, *curves, x="step", colour="arm", log=True, across=(0, config.steps), **options)
+        page.metrics(
+            Lowest_perplexity=(f"{facts['best']:.2f}", f"Held out, of the {config.cell}; the median over seeds."),
+            Reached_at_step=(f"{facts['best_at']}", "What comes later is learned by heart."),
+        )
+
+    page.play(run, config, figures)
+    rows = f"{config.batch}, {config.length}"
+    with st.expander("Shapes"):
+        page.ledger(
+            ("characters x", f"({rows})", "a batch of windows of the text"),
+            ("embedded e(x)", f"({rows}, {config.embedding})", "each character as a vector"),
+            ("states h", f"({rows}, {config.hidden})", "the past of each character, always of this size"),
+            ("logits y", f"({rows}, {len(set(config.corpus))})", "a number for each character that may be next"),
+        )
+
+
+@page.scene("sentence", "cell", "rate", "steps")
+def trained_on_yours(config):
+    """Your sentence, trained: while the network learns, its factors change, and the counts stay.
+
+    The same training, looked at through your sentence. At the first character the network has no past, and takes the
+    character's frequency. A sentence of the story itself becomes ever more likely; a new one mostly becomes less likely
+    again once the network learns the story by heart.
+    """
+
+    def figures(moment):
+        left, right = st.columns(2)
+        with left:
+            caption = "A row a model; darker: more probable. The network of the first seed."
+            options = dict(x="time", y="model", height=230, title="P(character | past)", caption=caption)
+            page.show(charts.heat, moment["next"], **options)
+        with right:
+            options = dict(x="time", colour="model", log=True, across=along(config), height=230)
+            page.show(
+                charts.curve, moment["sofar"], title="The sentence so far", caption="Higher is better.", **options
+            )
+        st.markdown(f"Perplexity of your sentence: **{moment.facts['sentence']:.2f}**. The network writes:")
+        st.code(moment.facts["written"], language=None, wrap_lines=True)
+
+    page.play(run, config, figures)
+
+
+@page.scene("sentence", "order", "smoothing", "unseen")
+def practice(config):
+    """Practice: make a sentence certain.
+
+    The model of the whole past has counted the beginnings of one story, and of nothing else.
+    """
+    picture = page.picture(factors, config)
+    perplexity = picture.facts["full history"]
+
+    def certain():
+        return perplexity < 1.005, f"Its perplexity of your sentence is {perplexity:.4g}; certain is 1."
+
+    left, right = st.columns(2)
+    with left:
+        page.mission("find a sentence and a smoothing for which the model of the full history is certain.", certain)
+    with right:
+        options = dict(x="time", colour="model", log=True, across=along(config), height=190)
+        page.show(charts.curve, picture["sofar"], title="The sentence so far", **options)
+    page.exercise(
+        "Three models have counted the same story. Which finds a new sentence least likely?",
         {
-            "order": perplexities.ticks["order"],
-            "training perplexity": perplexities.pick(line="text it has read").values,
-            "held-out perplexity": perplexities.pick(line="held-out text").values,
-            "distinct contexts": facts["contexts"],
-            **{name: shares.pick(line=name).values for name in shares.ticks["line"]},
+            "The whole past": "After a few characters its past is one that never occurred: from then on it can only guess, "
+            "1 of 27, again and again.",
+            "The last few characters": "It has seen most contexts of three characters before, and so it does best.",
+            "The last character": "It says little, but it has seen every context often: it never has to guess.",
         },
-        hide_index=True,
+        right="The whole past",
+    )
+    page.exercise(
+        "A network's training loss still falls, and its perplexity on held-out text rises. What does it do?",
+        {
+            "It learns the text by heart": "What helps on the text it reads no longer helps on any other.",
+            "Its learning rate is too high": "Then the training loss would not go on falling.",
+            "It forgets": "It remembers more and more: of the text it trains on.",
+        },
+        right="It learns the text by heart",
+    )
+    page.exercise(
+        "One model is measured on two batches of the same sentences, the second with more padding, which is counted. What "
+        "happens to its perplexity?",
+        {
+            "It falls": "After ∅ comes ∅, which is nearly certain: each such cell pulls the mean towards 1.",
+            "It stays": "It stays if the padding is masked. Counted, it takes part in the mean.",
+            "It rises": "That would need cells that are hard to predict; ∅ after ∅ is the easiest of all.",
+        },
+        right="It falls",
     )
 
-st.subheader("Sentences of different length", anchor=False)
-st.markdown(
-    "A network reads many sentences at once, as one rectangle of symbols. Short rows are filled up with a symbol that means "
-    f"nothing, ∅. Here {facts['padded']:.0%} of the cells are padding, and the loss must not count them."
-)
-left, right = st.columns(2)
-with left:
-    st.markdown("**A batch**")
-    st.code(facts["rows"], language=None)
-    page.show(
-        charts.heat,
-        first["mask"],
-        x="time",
-        y="row",
-        height=230,
-        title="Its mask",
-        caption="The mean is taken over the coloured cells. The first character of a row is only an input, so a row of n "
-        "characters has n − 1 answers.",
-    )
-with right:
-    page.show(
-        charts.curve,
-        first["told"],
-        x="extra",
-        colour="line",
-        across=(0, 60),
-        title="Counting the padding flatters the model",
-        caption="A first-order model that has counted these rows, padding included. It gets no better with more padding, but "
-        "after ∅ comes ∅, which is easy: averaged over all cells, its perplexity falls towards 1.",
-    )
-page.tell(
-    Masked_loss_is_off_by=(
-        f"{facts['loss_gap']:.0e}",
-        "|loss of the padded batch − loss of the sentences one by one|.",
-    ),
-    Masked_gradient_is_off_by=(
-        f"{facts['gradient_gap']:.0e}",
-        "‖g − g₀‖ / ‖g₀‖, where g₀ is the gradient without any padding.",
-    ),
-    With_padding_counted=(f"{facts['gradient_counted']:.0%}", "‖g − g₀‖ / ‖g₀‖ where the loss counts the padding."),
-)
-st.caption(
-    f"An untrained {config.cell} reads the batch with padding, and the sentences one by one without. Masked, what differs is "
-    "rounding. With the padding counted, the gradient is off by this share of its length."
-)
 
-st.subheader("Now sum the past up in a state", anchor=False)
-page.predict(
-    "Two networks are trained on the same story. One sees the last τ = 3 characters, the other carries a state along. Both go "
-    "on for 300 steps. What does the perplexity of the held-out text do?",
-    ["Falls to the end", "Falls, then rises", "Falls, then stays"],
-    right="Falls, then rises",
-    because="The story has only 2,559 characters to learn from. After 100 to 200 steps both begin to learn it by heart: the "
-    "training loss still falls, the held-out text gets worse. What counts is the best moment, not the last.",
-)
-
-
-def figures(moment):
-    told, network = moment.facts, config.cell
-    left, right = st.columns(2)
-    with left:
-        page.losses(
-            moment,
-            caption="Mean loss on fresh batches since the moment before, in nats a character; line: median, band: range of the "
-            "seeds. Both networks see the same batches.",
-        )
-    with right:
-        page.show(
-            charts.curve,
-            moment["perplexity"],
-            moment["best"],
-            x="step",
-            colour="arm",
-            log=True,
-            across=(0, config.steps),
-            rules=facts["references"],
-            title="Perplexity of the held-out text",
-            caption="Solid: now. Dashed: the best so far. What rises above it is overfitting. Dotted: what counting reaches.",
-        )
-    left, right = st.columns(2)
-    with left:
-        page.show(
-            charts.heat,
-            moment["next"],
-            x="time",
-            y="model",
-            title="Your sentence: P(next character | past)",
-            caption=f"A row a model; darker is more expected. The {network} of the first seed changes as it learns. It has no "
-            "past at the first character, which gets its frequency.",
-        )
-    with right:
-        page.show(
-            charts.curve,
-            moment["sofar"],
-            x="time",
-            colour="model",
-            log=True,
-            across=across,
-            title="Your sentence, multiplied up",
-            caption="Higher is better. A sentence of the text itself goes on rising; a new one mostly sinks again once the "
-            "network overfits.",
-        )
-    page.tell(
-        Best_held_out_perplexity=(f"{told['best']:.2f}", f"Of the {network}, the median over seeds."),
-        Reached_at_step=(f"{told['best_at']}", "What comes later is overfitting."),
-        Your_sentence=(f"{told['sentence']:.2f}", f"Its perplexity to the {network} of the first seed, now."),
-    )
-    st.markdown("**The network writes**")
-    st.code(told["written"], language=None, wrap_lines=True)
-
-
-page.play(run, config, figures)
-rows = f"{config.batch}, {config.length}"
-page.ledger(
-    ("characters x", f"({rows})", "a batch of windows of the text"),
-    ("embedded e(x)", f"({rows}, {config.embedding})", "each character as a vector"),
-    ("states h", f"({rows}, {config.hidden})", "the past of each character, always of this size"),
-    ("logits y", f"({rows}, {len(facts['alphabet'])})", "a number for each character that may be next"),
-)
-st.markdown(
-    "**Try:** press *Known by heart*: to the whole past the first words of the story are certain, and with *No smoothing* any "
-    "other sentence is impossible. · Find the first factor that is zero. · Turn τ up to 8, then "
-    "let unseen contexts back off to shorter ones. · Paste a text of your own."
-)
+page.lesson(__doc__, Config, factor_by_factor, best_order, padding_and_mask, trained, trained_on_yours, practice)

@@ -1,214 +1,299 @@
 """LSTM: gates decide what is kept, and their bias decides where they begin.
 
-The cell is a sum that is multiplied by a forget gate at every step. A gate near one keeps, a gate near zero forgets,
-and an untrained gate stands in the middle: then half of the memory is gone after one step.
+A gate is a factor between 0 and 1. An untrained one without a bias stands at ½, and halves the memory at every step.
 """
 
 import streamlit as st
 
-from seqcore.experiments.lstm import LOUDEST, Config, before, gate_map, loudest, run, step, story
+from seqcore.experiments import lstm
+from seqcore.experiments.lstm import Config
 from view import cell, charts, page
 
-PRESETS = {
-    "Latch": {},
-    "Watch it reset": dict(task="reset", length=40, hidden=1, forget_bias=1.0, rate=0.03, steps=400),
-    "Watch it hold": dict(task="hold", length=40, hidden=2, forget_bias=3.0, rate=0.03, steps=400),
-    "The usual bias 1": {"forget_bias": 1.0},
-    "Gates washed out": dict(task="hold", length=40, hidden=16, forget_bias=1.0, rate=0.01, steps=400),
-}
-TASKS = {
-    "latch": "**Latch:** the first symbol is one of four cues, then comes noise. At the end, name the cue.",
-    "reset": "**Reset:** at every step, give a fifth of the sum of all values since the last mark. At a mark the sum is zero.",
-    "hold": "**Hold:** at every step, give the value that came with the last mark.",
-}
+STRONGEST = "strongest"
+BIASES = {f"Bias {bias:g} against 0": {"forget_bias": bias} for bias in (6.0, 3.0, 1.0)}
+NUDGED = "How far the last cell moves when an earlier one is nudged"
+EQUATIONS = r"""\begin{aligned}
+f_t &= \sigma(W_{xf}\,x_t + W_{hf}\,h_{t-1} + b_f) \\
+i_t &= \sigma(W_{xi}\,x_t + W_{hi}\,h_{t-1} + b_i) \\
+g_t &= \tanh(W_{xg}\,x_t + W_{hg}\,h_{t-1} + b_g) \\
+o_t &= \sigma(W_{xo}\,x_t + W_{ho}\,h_{t-1} + b_o) \\
+c_t &= f_t \odot c_{t-1} + i_t \odot g_t \\
+h_t &= o_t \odot \tanh(c_t)
+\end{aligned}"""
 
-page.head(__doc__)
-page.predict(
-    "A value lies in the cell of an LSTM that nobody has trained yet. Nothing more is written. How much of it is left after "
-    "60 steps, if the forget gates have bias 0?",
-    ["All: that is what an LSTM is for", "About half", "Nothing"],
-    right="Nothing",
-    because="At bias 0 the gate stands at σ(0) = ½, and ½ multiplied by itself 60 times is about 10⁻¹⁸. What saves the "
-    "memory is not the cell but a forget gate near 1: a bias of 6 starts it at 0.998.",
-)
-config = page.ask(Config, PRESETS)
-first = page.still(before, config)
-arms, last_step = tuple(config.arms), config.length - 1
-far = (0, last_step)
 
-drawing, memory = st.columns([6, 5])
-with drawing:
-    stage = page.lens("stage", "Stage", "update", choices=cell.STAGES)
-    at, which = st.columns(2)
-    with at:
-        time = page.lens("time", "Time step t", first.facts["look_at"], 0, last_step)
+@page.scene("length", "forget_bias")
+def the_cell(config):
+    """The cell: a forget gate near one keeps the cell, a gate near one half loses it in a few steps.
+
+    A long short-term memory (LSTM) carries two vectors from step to step: the hidden state h and the **cell** c. A **gate**
+    is a number from 0 to 1. At every step the **forget** gate f keeps a part of the cell, the **input** gate i adds a part
+    of the candidate g (the **update**), and the **output** gate o shows a part of the result as h. What is left of an old
+    value is the product of all forget gates since. Here the LSTM is untrained.
+    """
+    working, left = page.picture(lstm.at_work, config), page.picture(lstm.memory, config)
+    drawn, beside = st.columns([1, 1], gap="medium")
+    with drawn:
+        digits, stage = _one_step(working, config)
+    with beside:
+        page.show(
+            charts.curve,
+            left["kept"],
+            x="later",
+            colour="bias",
+            span=(0, 1),
+            across=(0, config.length - 1),
+            height=220,
+            title="What the forget gates leave of the cell",
+            caption="The product of the gates over the steps, all units together; line: median, band: range of the seeds.",
+        )
+        st.latex(cell.lstm_in_full(digits, stage))
+
+
+def _one_step(working, config):
+    """The drawing of one unit, with the choices below it; the unit taken apart, and the stage."""
+    picture = st.container()
+    units = working["inside"].ticks["unit"]
+    stage = page.view_option("stage", "Stage", cell.STAGES[0], choices=cell.STAGES)
+    when, which = st.columns(2)
+    with when:
+        time = page.view_option("time", "Time step t", working.facts["look_at"], 0, config.length - 1)
     with which:
-        choices = (LOUDEST, *range(len(first["voice"].ticks["unit"])))
-        unit = page.lens("unit", "Unit", LOUDEST, choices=choices)
-    seen = step(first, arms[-1], time, loudest(first, arms[-1]) if unit == LOUDEST else unit)
-    cell.draw(
-        cell.lstm(seen, stage),
-        f"One cell of the untrained network with forget bias {config.forget_bias:g}. A gate is filled as far as it is open; "
-        "the candidate is filled up or down from zero.",
-    )
-with memory:
-    page.show(
-        charts.curve,
-        first["highway"],
-        first["direct"],
-        x="lag",
-        colour="bias",
-        log=True,
-        across=far,
-        height=380,
-        title="What is left of a cell, before any training",
-        caption="Solid: how far the last cell moves when an earlier one is nudged, through every path (median and range of "
-        "seeds). Dashed: the product of the forget gates alone. "
-        "Among many units h feeds back through the gates, and the solid line lies higher.",
-    )
-
-st.latex(cell.lstm_in_full(seen, stage))
-page.tell(
-    Forget_gate_at_the_start=(f"{first.facts['starts']:.4f}", "σ(b): all other biases start at zero."),
-    Half_life=(
-        f"{first.facts['half']:.1f} steps",
-        "ln ½ / ln f, the median over units, measured on this task's input.",
-    ),
-    **{
-        f"Left after {last_step} steps": (
-            f"{first.facts['left']:.2g}",
-            "Along the cell alone, with the bias you chose.",
-        ),
-        "Left with bias 0": (f"{first.facts['left_at_zero']:.1g}", "The same with forget gates that start at ½."),
-    },
-)
-
-left, right = st.columns(2)
-with left:
-    page.show(
-        charts.curve,
-        first["half"],
-        first["half_theory"],
-        x="bias",
-        log=True,
-        across=(0, 8),
-        title="A bias buys memory",
-        caption="Half-life of untrained cells in steps. Dashed: ln ½ / ln σ(b). Every 1 added to the bias makes memory last "
-        "e = 2.7 times as long, once b is above 2.",
-    )
-with right:
-    H, D = config.hidden, len(first["x"].ticks["feature"])
-    st.markdown("**Shapes**")
-    page.ledger(
-        ("x", f"{config.length} × {D}", "time × features of the input"),
-        ("h, c", f"{config.length} × {H}", "time × units: two states are carried on"),
-        ("f, i, g, o", f"{config.length} × {H}", "one gate of each kind for every unit and every step"),
-        ("W_x", f"{4 * H} × {D}", "four blocks, for i, f, g and o"),
-        ("W_h", f"{4 * H} × {H}", "four blocks, the same at every step"),
-        ("b", f"{4 * H}", "the forget block starts at b, all else at zero"),
-    )
-    page.badge(first.facts["agreement"])
-
-st.subheader("Now train it", anchor=False)
-st.markdown(TASKS[config.task])
-if config.task == "latch":
-    page.predict(
-        "Two LSTMs, the same but for the forget bias, must name the cue. After a few hundred steps, who can?",
-        ["Both", "Only the one with the large bias", "None"],
-        right="Only the one with the large bias",
-        because="With bias 0 no gradient arrives from the end at the beginning, so nothing tells it what to keep: it stays at "
-        "chance, 25 %, in every seed we tried. With bias 6 the road is open from the start.",
-    )
-else:
-    page.predict(
-        "Once it is trained: what does the forget gate do when a mark comes?",
-        ["It opens", "It closes", "Nothing: the input gate does the work"],
-        right="It closes",
-        because="At a mark the old content is worthless, so f falls, and between marks it stays high. The input gate is no "
-        "such guide: a network writes nothing by closing it or by offering a candidate of zero. Look at i·g.",
-    )
-
-
-def figures(moment):
-    facts = moment.facts
-    if config.task == "latch":
-        page.tell(
-            **{
-                f"Right answers, {arm}": (
-                    f"{facts[f'score {arm}']:.0%}",
-                    "Median over seeds, on fresh rows. Chance is 25 %.",
-                )
-                for arm in arms
-            }
+        unit = page.view_option(
+            "unit", "Unit", STRONGEST, choices=(STRONGEST, *units) if len(units) > 1 else (STRONGEST,)
         )
-    else:
-        page.tell(
-            Forget_gate_at_marks=(f"{facts['at_mark']:.2f}", "Of the unit that is heard most; median over seeds."),
-            Elsewhere=(f"{facts['elsewhere']:.2f}", "The same gate at all other steps."),
-            Half_life_elsewhere=(
-                f"{facts['half']:.1f} steps",
-                "ln ½ / ln f: how long it would remember without a mark.",
-            ),
-            Squared_error=(f"{facts[f'score {arms[-1]}']:.3f}", f"Knowing nothing costs {facts['baseline']:.3f}."),
+    digits = lstm.step(working, time, lstm.strongest(working) if unit == STRONGEST else unit)
+    with picture:
+        page.drawing(
+            cell.lstm(digits, stage), "A gate is filled as far as it is open, the candidate up or down from zero."
         )
-    left, right = st.columns(2)
+    return digits, stage
+
+
+def _power(value):
+    """2 · 10⁻¹⁷, as a formula in Markdown."""
+    digit, exponent = f"{value:.0e}".split("e")
+    return rf"${digit} \cdot 10^{{{int(exponent)}}}$"
+
+
+@page.scene("hidden")
+def six_equations(config):
+    """Six equations: three gates and a candidate are computed alike, then come the cell and the state.
+
+    The forget gate f, the input gate i and the output gate o lie between 0 and 1, by the logistic function σ; the candidate
+    g lies between −1 and 1. ⊙ multiplies unit by unit: each unit has gates of its own. The weights of the four sums are
+    stacked, so one matrix product computes them all. They are the same at every step, however long the sequence is.
+    """
+    facts = page.picture(lstm.six_lines, config).facts
+    H, D = config.hidden, facts["inputs"]
+    left, right = st.columns([6, 5], gap="medium")
     with left:
-        page.losses(
-            moment,
-            caption="Line: median, band: range of the seeds, on fresh batches. Arms have the same weights but for the forget "
-            "bias, and see the same batches.",
+        st.latex(EQUATIONS)
+        st.code(lstm.source(), language="python")
+        st.caption("The same six lines in `seqcore/models/lstm.py`.")
+        page.badge(facts["agreement"])
+    with right:
+        page.drawing(
+            cell.lstm_weights(H, D),
+            f"The four sums for D = {D} input features and H = {H} units, at their true proportions.",
+        )
+        page.metrics(
+            Numbers_a_step=(f"{6 * H}", "f, i, g, o, c and h, each of H numbers: one for every unit."),
+            Weights=(f"{4 * H * (D + H + 1):,}", "4 · H · (D + H + 1). torch stores b as two vectors that are added."),
+        )
+
+
+@page.scene("length", "hidden", "forget_bias")
+def the_bias(config):
+    """The bias: a higher forget bias buys memory; 1 more makes it last about e = 2.7 times as long.
+
+    The weights of an untrained LSTM are at most 1/√H, so its gates stand near σ(b), where b is their bias. At b = 0 that is
+    one half. The **half-life** is the number of steps until half of a cell is left: ln ½ / ln f.
+    """
+    last = config.length - 1
+    asked = page.question(
+        f"A value lies in the cell of an untrained LSTM, and nothing more is written. How much of it is left after {last} "
+        "steps, if the forget gates have bias 0?",
+        ["½ or more", "½ to 1/1000", "Less than 1/1000"],
+    )
+    if not asked:
+        return
+    facts = page.picture(lstm.memory, config).facts
+    curves, half = page.picture(lstm.road, config), page.picture(lstm.half_lives, config)
+    none = facts["left_at_zero"]
+    asked.answer(
+        asked.choices[0 if none >= 0.5 else 1 if none >= 0.001 else 2],
+        f"{_power(none)} is left at bias 0, and {facts['left']:.2g} at bias {config.forget_bias:g}, where the half-life is "
+        f"{facts['half']:.3g} steps.",
+    )
+    left, right = st.columns(2, gap="medium")
+    with left:
+        page.show(
+            charts.curve,
+            curves["highway"],
+            curves["direct"],
+            x="ago",
+            colour="bias",
+            log=True,
+            across=(0, last),
+            height=250,
+            title=NUDGED,
+            caption="Solid: through every path; median and range of the seeds. Dashed: the product of the forget gates alone. "
+            "With many units h feeds back through the gates, and the solid line is higher.",
         )
     with right:
         page.show(
             charts.curve,
-            moment["highway"],
-            moment["direct"],
-            x="lag",
-            colour="arm",
+            half["half"],
+            half["half_theory"],
+            x="bias",
             log=True,
-            across=far,
-            title="The highway, audited",
-            caption="Solid: ‖∂c_T/∂c_t‖ through every path. Dashed: the product of the forget gates. First seed, four rows. "
-            "Where the solid line lies higher, gates and candidates that listen to h carry more than the cell itself.",
+            across=(0, 8),
+            height=250,
+            title="Half-life of untrained cells",
+            caption="Solid: the median over units; median and range of the seeds. Dashed: ln ½ / ln σ(b). From b = 2 on, "
+            "1 more makes it about e times as long.",
         )
-    arm = page.lens("arm", "Arm", arms[-1], choices=arms)
-    chosen = loudest(moment, arm) if unit == LOUDEST else unit
-    left, right = st.columns(2)
-    with left:
-        page.show(
-            charts.heat,
-            story(moment, arm, chosen),
-            x="time",
-            y="line",
-            span=(-1, 1),
-            height=380,
-            title="The story of one unit",
-            caption="One row of input that was never trained on, and all that one unit makes of it. Orange: above zero, blue: "
-            "below; a gate is deep orange when open. *Written* is i·g: the input gate alone says little.",
-        )
-    with right:
-        gate = page.lens("gate", "Gate", "f", choices=("f", "i", "o", "g"))
-        page.show(
-            charts.heat,
-            gate_map(moment, arm, gate),
-            x="time",
-            y="unit",
-            span=(-1, 1) if gate == "g" else (0, 1),
-            height=300,
-            title="One gate, all units",
-            caption="f forget, i input, o output: how far open. g: the candidate. The first 32 units at most.",
-        )
-    taken = step(moment, arm, time, chosen)
-    left, right = st.columns([6, 5], vertical_alignment="center")
-    with left:
-        cell.draw(cell.lstm(taken, stage), f"The same cell at this moment of the training, {arm}.")
-    with right:
-        st.latex(cell.lstm_in_full(taken, stage))
 
 
-page.play(run, config, figures)
-st.markdown(
-    "**Try:** take *Watch it reset*, train, and walk through time with the slider across a mark: f closes and the sum starts "
-    "again. · Set the bias to 1, a common advice, and train the latch: at 60 steps it is not enough. · Take *Gates washed "
-    "out*: 16 units share the work, and the gate of any one of them closes only half."
-)
+@page.scene("length", "forget_bias", "rate", presets=BIASES | {"T = 10": {"length": 10}})
+def latch(config):
+    """Latch, trained: the bias decides whether the gradient reaches the first step.
+
+    **Latch:** the first symbol is one of four cues, then comes noise. At the end, name the cue. Two LSTMs start from the
+    same weights and see the same batches; only their forget bias differs. Where nothing of the first cell is left at the
+    end, no gradient comes back to it either.
+    """
+
+    def figures(moment):
+        left, right = st.columns(2, gap="medium")
+        with left:
+            page.losses(
+                moment,
+                height=250,
+                caption="On fresh batches, in nats (natural logarithm); line: median, band: range of the seeds.",
+            )
+        with right:
+            page.show(
+                charts.curve,
+                moment["highway"],
+                moment["direct"],
+                x="ago",
+                colour="arm",
+                log=True,
+                across=(0, config.length - 1),
+                height=250,
+                title=NUDGED,
+                caption="Solid: through every path. Dashed: the product of the forget gates. First seed, four rows.",
+            )
+        scores = {arm: f"{moment.facts[f'right {arm}']:.0%}" for arm in config.arms}
+        meaning = "On new rows, median of the seeds. Chance is 25 %."
+        page.metrics(**{f"Right answers, {arm}": (score, meaning) for arm, score in scores.items()})
+
+    page.play(lstm.run, config, figures)
+
+
+HOLD = {"task": "hold", "cells": 2}
+MARKED = {"Reset": {}, "Hold": HOLD, "Start at bias 6": {"start": 6.0, "seeds": 8}, "16 units": HOLD | {"cells": 16}}
+
+
+@page.scene("task", "cells", "start", presets=MARKED)
+def reset(config):
+    """Reset, trained: a forget gate learns to close at a mark and to stay open elsewhere.
+
+    At every step comes a value, sometimes with a **mark**. *Reset:* give a fifth of the sum of all values since the last
+    mark. *Hold:* give the value of the last mark. One or two units can do it; of 16 each gate closes less. *Written* is
+    i·g: nothing is written when i **or** g is near zero. A gate that starts almost fully open may not learn to close in
+    time.
+    """
+
+    def figures(moment):
+        facts = moment.facts
+        left, right = st.columns([5, 6], gap="medium")
+        with left:
+            page.show(
+                charts.curve,
+                moment["forget"],
+                x="step",
+                colour="line",
+                span=(0, 1),
+                across=(0, config.steps),
+                every_seed=True,
+                height=250,
+                title="The forget gate while it learns",
+                caption="Of the unit with the strongest effect on the answer; thick: median, thin: each seed.",
+            )
+        with right:
+            page.show(
+                charts.heat,
+                moment["story"],
+                x="time",
+                y="line",
+                span=(-1, 1),
+                legend=False,
+                height=290,
+                title="The same unit reads one row",
+                caption="First seed, a row that was never trained on. Orange: above zero, blue: below.",
+            )
+        page.metrics(
+            Forget_gate_at_marks=(f"{facts['at_mark']:.2f}", "Median of the seeds, on new rows."),
+            Elsewhere=(f"{facts['elsewhere']:.2f}", "The same gate at all other steps."),
+            Half_life_elsewhere=(f"{facts['half']:.1f} steps", "ln ½ / ln f: how long it remembers without a mark."),
+            Squared_error=(f"{facts['error']:.3f}", f"On new rows. Knowing nothing costs {facts['baseline']:.3f}."),
+        )
+        time = page.view_option("moment", "Time step t of the drawing", facts["look_at"], 0, config.length - 1)
+        page.drawing(
+            cell.lstm(lstm.step(moment, time, facts["unit"])), "The same unit at one step. The slider begins at a mark."
+        )
+
+    page.play(lstm.run_marked, config, figures)
+
+
+@page.scene("length", "forget_bias")
+def practice(config):
+    """Practice: a goal to reach and three questions."""
+
+    def check():
+        lower = config.but(forget_bias=max(config.forget_bias - 0.5, -2.0))
+        left, less = (page.picture(lstm.memory, each).facts["left"] for each in (config, lower))
+        told = f"{left:.0%} is left at b = {config.forget_bias:g}, {less:.0%} at b = {lower.forget_bias:g}"
+        return config.length == 100 and left >= 0.5 > less, f"After {config.length - 1} steps {told}."
+
+    page.mission(
+        "Set the length to T = 100 and find the smallest forget bias, in steps of 0.5, with which an untrained LSTM keeps at "
+        "least half of its cell to the end. Calculate first: the half-life is about 0.69 · eᵇ steps.",
+        check,
+    )
+    page.exercise(
+        "Along the cell alone, through neither gates nor candidate, what is ∂cₜ/∂cₜ₋₁?",
+        {
+            "fₜ": "cₜ = fₜ ⊙ cₜ₋₁ + iₜ ⊙ gₜ: the old cell is multiplied by fₜ and by nothing else, no weight and no slope.",
+            "fₜ Wₕ": "Wₕ multiplies hₜ₋₁, not cₜ₋₁. No matrix stands on this path: that is why gradients survive it.",
+            "oₜ (1 − tanh² cₜ)": "That is ∂hₜ/∂cₜ, the step from the cell to the hidden state. It is taken once only.",
+            "1": "So it was in 1997, before there was a forget gate: a cell was emptied only by writing its opposite.",
+        },
+        "fₜ",
+    )
+    page.exercise(
+        "With forget bias 0 an LSTM of 32 units stays at chance on the latch, T = 60, for 300 steps. What helps?",
+        {
+            "64 units": "Each still loses half of its cell at every step: 8 seeds of 8 stayed at chance.",
+            "Ten times the learning rate": "The direction of the step does not know the cue: 8 seeds of 8 stayed at chance.",
+            "Clipping the gradient": "It is clipped already, and here the gradient is too small, not too large.",
+            "A forget bias of 6": "The gates start at 0.998, so that 86 % of the first cell and of its gradient arrive.",
+        },
+        "A forget bias of 6",
+    )
+    page.exercise(
+        "Between two marks a trained input gate stands at i = 0.9. Does the unit write there?",
+        {
+            "Yes, the gate is open": "The gate lets the candidate in, but a candidate of zero adds nothing.",
+            "Only if g is not near zero": "What is written is i·g. A network can write nothing by closing i or by making g zero.",
+            "Only if f is below 1": "f says what is kept of the old cell. Keeping and writing are two products that are added.",
+            "No, only marks are written": "In Reset every value is added to the sum, so units do write between the marks.",
+        },
+        "Only if g is not near zero",
+    )
+
+
+page.lesson(__doc__, Config, the_cell, six_equations, the_bias, latch, reset, practice)

@@ -1,194 +1,296 @@
-"""Self-attention in five steps: a query reads a weighted mean of the values.
+"""Self-attention: every word reads a weighted mean of what the others hand on.
 
-Every token asks with its query, is found by its key and hands on its value. How well a query and a key match is one
-dot product; a softmax turns a row of them into shares; the values are averaged with these shares.
+How well a query and a key match is one dot product; a softmax turns a row of them into weights.
 """
 
 import streamlit as st
 
-from seqcore.experiments.attention import Config, arithmetic, before, run
+from seqcore.experiments.attention import Config, arithmetic, five_steps, run
 from view import charts, page
 
-PRESETS = {
-    "A word twice": {},
-    "Causal mask": {"masked": True},
-    "Longer": {"text": "every morning the miller opened the gate and the water came"},
-    "d_k = 1": {"d_k": 1},
-    "Narrow values": {"d_v": 2},
-    "SGD": {"optimiser": "SGD", "rate": 1.0},
+MAP, VECTORS = dict(x="key", y="query"), dict(x="entry", y="token", beside="matrix")
+
+
+def square(signal, query, title, caption):
+    """A map of queries and keys, with a frame around the query that was chosen."""
+    page.show(charts.heat, signal, title=title, caption=caption, frame=query, digits=True, legend=False, **MAP)
+
+
+def entries(signal, query, title, caption):
+    """Vectors of all words, one a row, beside each other."""
+    page.show(charts.heat, signal, title=title, caption=caption, frame=query, legend=False, **VECTORS)
+
+
+def choose(config, tokens, *wanted):
+    """Which query, and where it is wanted which key and which entry of z: numbers from 0."""
+    columns = st.columns(3)
+    with columns[0]:
+        query = tokens.index(page.view_option("query", "Query: who reads", tokens[len(tokens) // 2], choices=tokens))
+    key = entry = 0
+    if "key" in wanted:
+        seen = tokens[: query + 1] if config.masked else tokens
+        with columns[1]:
+            key = tokens.index(page.view_option("key", "Key: who is read from", tokens[0], choices=seen))
+    if "entry" in wanted:
+        with columns[1]:
+            entry = page.view_option("entry", "Entry of z", 1, 1, config.d_v) - 1
+    return query, key, entry
+
+
+def in_digits(*lines):
+    """Sums of numbers, each with its name and with what it comes to. Rounded to two places."""
+    rows = (rf"{name} &= {digits.terms} = \mathbf{{{digits.total:.2f}}}" for name, digits in lines)
+    st.latex(r"\begin{aligned}" + r" \\[6pt] ".join(rows) + r"\end{aligned}")
+
+
+@page.scene(
+    *("text", "d_k", "masked"),
+    presets={
+        "A word twice": {},
+        "Causal mask": {"masked": True},
+        "Longer": {"text": "every morning the miller opened the gate and the water came"},
+    },
+)
+def who_reads_what(config):
+    """Who reads what: each word reads from all words, and its weights say how much from each.
+
+    Every word makes three vectors. Its *query* says what it looks for, its *key* what it can be found by, its *value* what
+    it hands on. The better a query and a key match, the more weight the pair gets; the weights of a query add up to 1.
+    What the word then reads, z, is the mean of all values with these weights. Nothing is trained here, and the words mean
+    nothing to the model: every different word has a random vector.
+    """
+    picture = page.picture(five_steps, config)
+    tokens = picture.facts["tokens"]
+    pictures = st.container()
+    query, _, _ = choose(config, tokens)
+    with pictures:
+        left, right = st.columns(2)
+    with left:
+        caption = "Row: who reads. Column: who is read from. Each row adds up to 1; the frame is the query you chose."
+        square(picture["weights"], query, "Attention weights", caption)
+    with right:
+        caption = "Left: one value a word. Right: what each word reads, its weights times these values, added up."
+        entries(picture["mixed"], query, "Values v, and what is read, z", caption)
+    seen = query + 1 if config.masked else len(tokens)
+    effective, largest = picture.facts["effective"][query], picture.facts["largest"][query]
+    page.metrics(
+        Favourite=(picture.facts["favourites"][query], "The word that the chosen query reads most from."),
+        Its_weight=(f"{largest:.2f}", f"An even share would be {1 / seen:.2f}."),
+        Keys_in_use=(f"{effective:.1f} of {seen}", "e to the entropy of the row: as spread as so many equal weights."),
+    )
+
+
+@page.scene("text", "width", "d_k", presets={"d_k = 1": {"d_k": 1}, "d_k = 16": {"d_k": 16}})
+def query_and_key(config):
+    r"""Query and key: two matrices make them of each word, and a dot product says how well they match.
+
+    Step 1 is a matrix product: $q = x W_q^\top$, $k = x W_k^\top$ and $v = x W_v^\top$ for every word's vector x. Step 2
+    compares each query with each key, entry by entry: $q \cdot k$, the *score*. A large score means that both vectors
+    point the same way. Query and key need the same number of entries, d_k, or they could not be multiplied.
+    """
+    picture = page.picture(five_steps, config)
+    tokens = picture.facts["tokens"]
+    pictures = st.container()
+    query, key, _ = choose(config, tokens, "key")
+    with pictures:
+        left, right = st.columns(2)
+    with left:
+        caption = "Each word's vector times W_q, W_k and W_v. Orange is above zero, blue below."
+        entries(picture["qkv"], query, "1 · A query, a key and a value each", caption)
+    with right:
+        square(picture["scores"], query, "2 · Scores q · k", "Row: the query. Column: the key.")
+    digits = arithmetic(picture, query, key, 0)
+    in_digits(("q_1 = x \\cdot w_1", digits.query), ("q \\cdot k", digits.score))
+    st.caption(f"“{page.plain(tokens[query])}” and “{page.plain(tokens[key])}”; w₁ is the first row of W_q.")
+
+
+@page.scene("text", "d_k", "masked", presets={"d_k = 16": {"d_k": 16}, "Causal mask": {"masked": True}})
+def softmax(config):
+    r"""Softmax: it makes every score positive, and every row add up to 1.
+
+    Step 3 divides the scores by √d_k: a sum of d_k products spreads like √d_k, and this brings it back to about one (the
+    next page shows why that matters). Step 4 is the softmax: $e^{s}$ is positive whatever the score s, and divided by the
+    sum of its row it is a share. All weights of a row add up to 1. A *causal mask* takes away what comes later **before**
+    the softmax, so that the rest still adds up to 1.
+    """
+    picture = page.picture(five_steps, config)
+    tokens = picture.facts["tokens"]
+    pictures = st.container()
+    query, key, _ = choose(config, tokens, "key")
+    with pictures:
+        left, right = st.columns(2)
+    with left:
+        square(picture["scaled"], query, "3 · Scores, divided by √d_k", "The same picture, smaller numbers.")
+    with right:
+        square(picture["weights"], query, "4 · Weights", "Each row adds up to 1.")
+    digits = arithmetic(picture, query, key, 0)
+    in_digits((r"\text{scaled}", digits.scaled), (r"\text{weight}", digits.weight))
+
+
+@page.scene("d_k", "d_v", presets={"Narrow values": {"d_v": 2}, "Wide values": {"d_v": 12}})
+def values(config):
+    r"""Values: their length d_v is free, because values are only averaged.
+
+    Step 5: a word reads $z = \sum_j w_j v_j$, the values weighted with its row. Queries and keys are multiplied with each
+    other, so they share d_k. Values are multiplied by plain numbers, so d_v may be anything; z is as long as a value.
+    """
+    picture = page.picture(five_steps, config)
+    tokens, n = picture.facts["tokens"], len(picture.facts["tokens"])
+    pictures = st.container()
+    query, _, entry = choose(config, tokens, "entry")
+    with pictures:
+        left, right = st.columns(2)
+    with left:
+        caption = "Left: what each word hands on. Right: its rows, averaged with each row of weights."
+        entries(picture["mixed"], query, "5 · Values v, and what is read, z", caption)
+        st.latex(
+            rf"z = \operatorname{{softmax}}\!\left(\frac{{q\,k^\top}}{{\sqrt{{{config.d_k}}}}}\right) v"
+            rf"\qquad ({n} \times {config.d_k})({config.d_k} \times {n})({n} \times {config.d_v})"
+        )
+    with right:
+        page.ledger(
+            ("x", f"({n}, {config.width})", "one vector a word"),
+            ("W_q, W_k", f"({config.d_k}, {config.width})", "queries and keys share d_k"),
+            ("W_v", f"({config.d_v}, {config.width})", "values may have another length"),
+            ("q, k", f"({n}, {config.d_k})", "what a word looks for, and what it is found by"),
+            ("scores, weights", f"({n}, {n})", "a row for each query, a column for each key"),
+            ("v, z", f"({n}, {config.d_v})", "what a word hands on, and what it reads"),
+        )
+    in_digits((f"z_{{{entry + 1}}}", arithmetic(picture, query, query, entry).read))
+    page.badge(picture.facts["agreement"])
+
+
+@page.scene("text", "masked", presets={"A word twice": {}, "With a mask": {"masked": True}})
+def no_order(config):
+    """No order: nothing here says where a word stands.
+
+    Attention compares words and adds up values. Neither a dot product nor a sum knows an order. To tell two places apart,
+    something has to break the symmetry: a causal mask does, and so do positions, which are added on a later page.
+    """
+    picture = page.picture(five_steps, config)
+    twice, apart = picture.facts["twice"], picture.facts["apart"]
+    if twice is None:
+        st.info("No word comes twice in your sentence. Write one of them again.")
+        return
+    first, second = (page.plain(token) for token in twice)
+    asked = page.question(
+        f"One word comes twice in the sentence: “{first}” and “{second}”. Do its two places read the same thing?",
+        ["Exactly the same", "Nearly the same", "Something else"],
+    )
+    if not asked:
+        return
+    left, right = st.columns(2)
+    row = picture.facts["tokens"].index(twice[1])
+    with left:
+        square(picture["weights"], row, "Attention weights", "The frame is the second place of the word.")
+    with right:
+        caption = "Compare the rows of the two places."
+        page.show(charts.heat, picture["z"], x="entry", y="query", frame=row, title="What is read, z", caption=caption)
+    masked = "With the mask the first place sees fewer words than the second."
+    why = masked if config.masked else "The same word has the same query, and it meets the same keys and values."
+    told = f"The largest difference between what the two places read is {apart:.2g}. {why}"
+    verdict = "Exactly the same" if apart < 1e-6 else "Nearly the same" if apart < 0.01 else "Something else"
+    asked.answer(verdict, told)
+
+
+LOOKS = {  # what can be looked at while it trains, of the first seed: a signal, a caption, its axes
+    "weights": ("weights", "Every letter is asked for; its key is on the diagonal.", MAP | {"beside": "arm"}),
+    "scores": ("scaled", "q · k / √d_k. The largest grows with training.", MAP),
+    "values": ("mixed", "In the end a row of z is the row of v it looks for.", VECTORS),
 }
 
-page.head(__doc__)
-page.predict(
-    "In “the cat saw the dog” one word comes twice. Do its two places read the same thing?",
-    ["Exactly the same", "Nearly the same", "Something else"],
-    right="Exactly the same",
-    because="The same word has the same query, and it meets the same keys and values. Nothing here says where a word stands: "
-    "rows 1 and 4 are equal in all five panels. With the causal mask they are not, for the first sees only itself.",
-)
-config = page.ask(Config, PRESETS)
-first = page.still(before, config)
-tokens = first.facts["tokens"]
 
-panels = st.container()
-left, middle, right = st.columns(3)
-with left:
-    query = tokens.index(page.lens("query", "Query: who reads", tokens[len(tokens) // 2], choices=tokens))
-seen = tokens[: query + 1] if config.masked else tokens
-with middle:
-    key = tokens.index(page.lens("key", "Key: who is asked", tokens[0], choices=seen))
-with right:
-    entry = page.lens("entry", "Entry of z", 1, 1, config.d_v) - 1
-digits = arithmetic(first, query, key, entry)
+@page.scene(
+    *("d_k", "d_v", "pairs", "optimiser", "rate", "steps"),
+    presets={
+        "d_k = 1": {"d_k": 1},
+        "d_v = 1": {"d_v": 1},
+        "12 pairs": {"pairs": 12},
+        "SGD": {"optimiser": "SGD", "rate": 1.0},
+    },
+)
+def trained(config):
+    """Trained: nobody tells the head where to look; it finds out by descending the loss.
 
-with panels:
-    look = dict(legend=False, height=max(190, 80 + 20 * len(tokens)))
-    square = dict(x="key", y="query", frame=query, digits=len(tokens) <= 7, **look)
-    narrow = dict(x="entry", digits=config.d_v <= 6, **look)
-    left, middle, right = st.columns([1.35, 1, 1])
-    with left:
-        page.show(
-            charts.heat,
-            first["qkv"],
-            x="entry",
-            y="token",
-            beside="matrix",
-            frame=query,
-            title="1 · A query, a key and a value each",
-            caption="Each token's vector times W_q, W_k and W_v. Orange is above zero, blue below.",
-            **look,
-        )
-    with middle:
-        page.show(
-            charts.heat,
-            first["scores"],
-            title="2 · Scores q · k",
-            caption="Row: who asks. Column: who is asked.",
-            **square,
-        )
-    with right:
-        page.show(
-            charts.heat,
-            first["scaled"],
-            title="3 · Divided by √d_k",
-            caption="The same picture, smaller numbers.",
-            **square,
-        )
-    left, middle, right = st.columns([1, 1, 1])
-    with left:
-        page.show(
-            charts.heat,
-            first["weights"],
-            title="4 · Softmax: weights",
-            caption="Each row sums to 1. The frame is the query you chose.",
-            **square,
-        )
-    with middle:
-        page.show(charts.heat, first["v"], y="token", title="× values v", caption="What each token hands on.", **narrow)
-    with right:
-        page.show(
-            charts.heat,
-            first["z"],
-            y="query",
-            frame=query,
-            title="5 · = what is read, z",
-            caption="Each row: the rows of v, averaged with a row of weights.",
-            **narrow,
-        )
+    A memory holds pairs of a letter, which is a random vector, and a digit from 0 to 5. One letter is asked for; the model
+    must name its digit. The letter makes q and k, the digit makes v. A second model has all weights equal: it reads the
+    plain mean of the values. The loss is in *nats*: −ln of the probability of the right digit.
+    """
+    asked = page.question(
+        "Before training, each row of weights is as uneven as chance makes it. What does the map look like at the end?",
+        ["As before", "One bright column", "One bright cell a row"],
+    )
+    if not asked:
+        return
 
-page.tell(
-    Favourite=(first.facts["favourites"][query], f"The token that “{tokens[query]}” reads most from."),
-    Its_weight=(f"{first.facts['largest'][query]:.2f}", f"An even share would be {1 / len(seen):.2f}."),
-    Keys_in_use=(
-        f"{first.facts['effective'][query]:.1f} of {len(seen)}",
-        "e to the entropy of the row: as spread as so many equal weights.",
-    ),
-)
-st.latex(
-    rf"z = \operatorname{{softmax}}\!\left(\frac{{q\,k^\top}}{{\sqrt{{{config.d_k}}}}}\right) v"
-    rf"\qquad ({len(tokens)} \times {config.d_k})({config.d_k} \times {len(tokens)})"
-    rf"({len(tokens)} \times {config.d_v}) \to ({len(tokens)} \times {config.d_v})"
-)
-st.markdown(
-    f"**In digits:** “{tokens[query]}” asks “{tokens[key]}”, and entry {entry + 1} of what it reads. Rounded to two places."
-)
-st.latex(
-    r"\begin{aligned}"
-    rf"q \cdot k &= {digits.score.terms} = \mathbf{{{digits.score.total:.2f}}} \\[6pt]"
-    rf"\text{{scaled}} &= {digits.scaled.terms} = \mathbf{{{digits.scaled.total:.2f}}} \\[6pt]"
-    rf"\text{{weight}} &= {digits.weight.terms} = \mathbf{{{digits.weight.total:.2f}}} \\[6pt]"
-    rf"z_{{{entry + 1}}} &= {digits.read.terms} = \mathbf{{{digits.read.total:.2f}}}"
-    r"\end{aligned}"
-)
-st.caption(
-    "The vectors are drawn from a seed, one for every different word: nothing is trained, and the words mean nothing here. "
-    "The arithmetic is real: hover over a cell for its number."
-)
-page.ledger(
-    ("x", f"({len(tokens)}, {config.width})", "one vector a token"),
-    ("W_q, W_k", f"({config.d_k}, {config.width})", "q and k share d_k, or they could not be multiplied"),
-    ("W_v", f"({config.d_v}, {config.width})", "v may have another length"),
-    ("q, k", f"({len(tokens)}, {config.d_k})", "what a token looks for, and what it is found by"),
-    ("scores, weights", f"({len(tokens)}, {len(tokens)})", "a row for each query, a column for each key"),
-    ("v, z", f"({len(tokens)}, {config.d_v})", "what a token hands on, and what it reads"),
-)
-page.badge(first.facts["agreement"])
+    def figures(moment):
+        left, right = st.columns(2)
+        with left:
+            page.losses(moment, height=220)
+        with right:
+            look = page.view_option("look", "Look at", "weights", choices=LOOKS)
+            name, caption, axes = LOOKS[look]
+            page.show(charts.heat, moment[name], caption=caption, height=220, **axes)
+        if moment.step == config.steps:
+            own, column = moment.facts["right"], moment.facts["column"]
+            verdict = "One bright cell a row" if own > 0.5 else "One bright column" if column > 0.5 else "As before"
+            asked.answer(verdict, f"On average {own:.0%} of a row's weight is on the key that was asked for.")
 
-st.subheader("Now train it", anchor=False)
-st.markdown(
-    f"A memory of {config.pairs} pairs: a letter that is a random vector, and a digit from 0 to 5. One letter is asked for; "
-    "the model must name its digit. The letter makes q and k, the digit makes v. A second model has all weights equal: it "
-    "reads the plain mean of the values."
-)
-page.predict(
-    "Untrained, each row of weights is as uneven as chance makes it. What does the map look like once the head answers rightly?",
-    ["As before", "One bright column", "One bright cell a row"],
-    right="One bright cell a row",
-    because="The answer is the digit of one letter, so the best mean of the values has all its weight there. Nobody told the "
-    "head where to look: it found that by descending the loss.",
-)
+    page.play(run, config, figures)
+    st.caption(
+        "At d_k = 1 a key is one number, too few to tell six letters apart. At d_v = 1 the weights still find the right key; "
+        "one number can name six digits, but learning to tell them apart takes longer than 300 steps."
+    )
 
 
-def figures(moment):
+@page.scene("text", "d_k", "d_v", "masked")
+def practice(config):
+    """Practice: make the weights do what you want.
+
+    The picture follows your sentence and your knobs.
+    """
+    picture = page.picture(five_steps, config)
+    n, least = len(picture.facts["tokens"]), min(picture.facts["effective"])
+
+    def even():
+        if config.masked:
+            return False, "Turn the causal mask off."
+        if n < 4:
+            return False, f"The sentence has {n} words, fewer than four."
+        return least > n - 0.001, f"The least even row is as spread as {least:.2f} of {n} equal weights."
+
     left, right = st.columns(2)
     with left:
-        page.losses(moment)
+        page.mission("write four words or more so that every weight is exactly the same.", even)
     with right:
-        page.show(
-            charts.heat,
-            moment["weights"],
-            x="key",
-            y="query",
-            beside="arm",
-            title="4 · The weights: every letter of one memory is asked for",
-            caption="A memory that was never trained on, first seed. The right key stands on the diagonal. Equal weights stay "
-            "equal.",
-        )
-    left, right = st.columns(2)
-    with left:
-        page.show(
-            charts.heat,
-            moment["scaled"],
-            x="key",
-            y="query",
-            title="3 · Scores divided by √d_k",
-            caption="What the softmax is given. The colour's limits follow the largest score, which grows with training.",
-        )
-    with right:
-        page.show(
-            charts.heat,
-            moment["mixed"],
-            x="entry",
-            y="token",
-            beside="matrix",
-            title="5 · The values, and what each letter's query reads",
-            caption="When a query has all its weight on one key, its row of z is that key's row of v: the two maps become one.",
-        )
+        square(picture["weights"], None, "Your attention weights", "")
+    page.exercise(
+        "Which two sizes must agree?",
+        {
+            "d_k of queries and d_k of keys": "They are multiplied entry by entry.",
+            "d_k and d_v": "Values are never multiplied with queries or keys; d_v is free.",
+            "d_v and d_model": "Only where a residual connection adds z to x, and there another matrix brings it to size.",
+        },
+        right="d_k of queries and d_k of keys",
+    )
+    page.exercise(
+        "Under the causal mask, how much weight does the first word put on itself?",
+        {
+            "1": "It sees nothing else, and its weights add up to 1.",
+            "1 / n": "That would be an even share among all n words; it may see one.",
+            "It depends on the score": "A softmax over one number is 1, whatever the number is.",
+        },
+        right="1",
+    )
+    page.exercise(
+        "All weights are set equal, and the values are trained. What does every query read?",
+        {
+            "the mean of all values": "Each value has the weight 1/n. That is why the second model cannot name the digit.",
+            "its own value": "For that its whole weight would have to be on itself.",
+            "nothing": "Weights add up to 1, so something is always read.",
+        },
+        right="the mean of all values",
+    )
 
 
-page.play(run, config, figures)
-st.markdown(
-    "**Try:** turn on the mask: the first word can only read itself, so its weight is 1. · Write one word several times: all "
-    "weights are equal. · Set d_k = 1 and train: one number a key is too few to tell six letters apart. · Set d_v = 1: "
-    "the weights still find the right key, but one number names six digits unsurely."
-)
+page.lesson(__doc__, Config, who_reads_what, query_and_key, softmax, values, no_order, trained, practice)

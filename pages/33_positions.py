@@ -1,194 +1,296 @@
 """Positional encoding: attention alone sees a bag of words.
 
-Attention compares every token with every other one and adds up what fits. A sum has no order. Whoever wants order has
-to write the place into the tokens, or into the comparison.
+Attention compares every token with every other one and adds up what fits. A sum has no order.
 """
 
 import streamlit as st
 
-from seqcore.experiments.positions import Config, before, run
+from seqcore.experiments.positions import Config, bag, products, run, table, turn
 from view import charts, page
 
-PRESETS = {
-    "Reverse": {},
-    "A bag is enough": {"task": "majority"},
-    "Which half": {"task": "which half"},
-    "Longer rows": dict(task="previous token", length=16, mixed=True, width=64, heads=1, steps=300, seeds=2),
-    "Two layers": {"layers": 2, "steps": 300},
-}
 TASKS = {
     "reverse": "The last digit first. Every token has to know its own place.",
-    "previous token": "Every token names the digit before it. It has to know who stands one place away.",
+    "previous token": "Every token names the digit before it. It has to know which one stands one place away.",
     "which half": "Bits: has the first half more ones than the second? Order matters.",
     "majority": "Bits: are there more ones than zeros? Order does not matter.",
 }
+TRAINING = ("length", "width", "heads", "layers", "task", "mixed", "rate", "steps")
 
-page.head(__doc__)
-page.predict(
-    "An attention layer without positions reads *dog bites man*, then *man bites dog*. How much does the vector that it makes "
-    "for *dog* change?",
-    ["Not at all", "A little", "Completely"],
-    right="Not at all",
-    because="Look for the grey bars: there are none. The same words give the same scores, the same weights and the same sums, "
-    "in whatever order they stand. With positions the vector changes.",
-)
-config = page.ask(Config, PRESETS)
-first = page.still(before, config)
-facts = first.facts
 
-left, right = st.columns(2)
-with left:
-    page.show(
-        charts.bars,
-        first["reordered"],
-        x="word",
-        colour="positions",
-        title="Your words, read backwards: how far each vector moves",
-        caption=f"An untrained encoder reads “{' '.join(config.words)}”, then “{' '.join(reversed(config.words))}”; largest "
-        f"change of an entry, median over seeds. Without positions it is {facts['none']:.0e}: rounding. A word that keeps its "
-        "place moves little.",
+@page.scene("text", "width", presets={"Three words": {}, "Two of them equal": {"text": "the dog saw the cat"}})
+def one_bag(config):
+    """One bag: read the words in another order, and without positions no vector changes.
+
+    An untrained encoder reads your words forwards and then backwards. Without positions (*none*) every word ends with the
+    same vector both times: the same words give the same scores, the same weights and the same sums, wherever they stand.
+    Three ways to write the order into the model: *sinusoidal* and *learned* positions are added to the tokens; *rotary*
+    ones turn queries and keys.
+    """
+    picture = page.picture(bag, config)
+    facts = picture.facts
+    title = "Your words, read backwards: how far each vector moves"
+    caption = "Largest change of an entry, median over seeds. A word that keeps its place moves little."
+    page.show(charts.bars, picture["reordered"], x="word", colour="positions", title=title, caption=caption)
+    page.metrics(
+        **{
+            name.capitalize(): (
+                f"{facts[name]:.2g}",
+                "The largest bar: the most that any entry of any word's vector moves.",
+            )
+            for name in ("none", "sinusoidal", "learned", "rotary")
+        }
     )
-with right:
-    page.show(
-        charts.heat,
-        first["PE"],
-        x="entry",
-        y="place",
-        span=(-1, 1),
-        title="What sinusoidal positions add to each token",
-        caption=f"Row: the place; columns: the {config.width} numbers that are added there, in pairs of sine and cosine. On the "
-        "left they change from place to place, on the right hardly: a clock with fast and slow hands.",
+    st.caption(
+        f"“{page.plain(' '.join(config.words))}”, then “{page.plain(' '.join(reversed(config.words)))}”. What is left without "
+        "positions is rounding."
     )
-
-page.tell(
-    **{
-        name.capitalize(): (f"{facts[name]:.2g}", "The largest bar: max |f(Px) − P f(x)| over all words.")
-        for name in ("none", "sinusoidal", "learned", "rotary")
-    },
-    Fastest_hand=(f"{facts['shortest']:.2f} places", "2π: the first pair is back after so many places."),
-    Slowest_hand=(f"{facts['longest']:,.0f} places", "The last pair."),
-)
-
-st.subheader("Why sines: a step is a rotation, whatever the place", anchor=False)
-left, right = st.columns(2)
-with left:
-    st.latex(r"PE(p, 2i) = \sin p\,\omega_i \qquad PE(p, 2i{+}1) = \cos p\,\omega_i")
-    st.latex(rf"\omega_i = 10000^{{-2i/{config.width}}} \qquad PE(p + k) = R_k\, PE(p)")
-    st.markdown(
-        f"Going $k$ places on turns every pair by a fixed angle. Measured now, for every place in the picture: the largest "
-        f"error of this equation is {facts['turn']:.0e}."
-    )
-with right:
-    st.latex(r"PE(p) \cdot PE(s) = \sum_i \cos\big((p - s)\,\omega_i\big)")
-    st.latex(r"(R_p\, q) \cdot (R_s\, k) = q \cdot (R_{s-p}\, k)")
-    st.markdown(
-        f"So a product of two places depends on their distance alone: along a diagonal it varies by {facts['drift']:.0e}. "
-        f"**Rotary** positions add nothing; they turn queries and keys, and so the *scores* have this property "
-        f"(here: {facts['rotary_drift']:.0e})."
-    )
-k = page.lens("k", "Places k to go on", 1, choices=first["rotation"].ticks["k"])
-left, right = st.columns([2, 3])
-with left:
-    page.show(
-        charts.heat,
-        first["rotation"].pick(k=k),
-        x="before the turn",
-        y="after the turn",
-        span=(-1, 1),
-        title="The rotation R for k places",
-        caption="Blocks of two by two: one angle a pair. The same matrix for every place p.",
-    )
-with right:
-    page.show(
-        charts.heat,
-        first["stripes"],
-        x="s",
-        y="p",
-        beside="line",
-        span=(-1, 1),
-        title="Products of two places, for all pairs of 24 places",
-        caption="Stripes: only the distance counts. Left: the table above with itself, largest for equal places. Right: a "
-        f"random query, and a key that is this query turned by {facts['back']} places: from everywhere it looks "
-        f"{facts['back']} places back.",
-    )
-page.show(
-    charts.curve,
-    first["wavelength"],
-    x="pair",
-    log=True,
-    height=180,
-    rules={"the longest row tested below": float(config.tested[-1])},
-    title="How long each pair takes to come round",
-    caption=f"From 2π to nearly 2π · 10,000 places. Pairs above the line never come round in {config.tested[-1]} places.",
-)
-page.ledger(
-    ("$x$", f"{config.length} × {config.width}", "tokens, embedded"),
-    ("sinusoidal", f"{config.length} × {config.width}", "added to x; nothing to learn; any length"),
-    ("learned", f"{config.tested[-1]} × {config.width}", "added to x; learned row by row, where training rows reach"),
-    (
-        "rotary",
-        f"{config.length} × {config.width // config.heads}",
-        "angles for q and k of each head; nothing to learn; nothing added",
-    ),
-)
-page.badge(facts["agreement"])
-
-st.subheader("Now train them", anchor=False)
-page.predict(
-    "An encoder learns to reverse ten random digits, without positions. It sees all ten, but not where they stand. How many "
-    "answers will be right?",
-    ["10 %: chance", "about 29 %", "100 %"],
-    right="about 29 %",
-    because="The best it can do is to name the commonest of the other nine digits. Its share is 28.6 % on average, and that "
-    "can be computed exactly. Sinusoidal and learned positions solve the task.",
-)
-st.caption(f"**{config.task}:** {TASKS[config.task]}")
+    page.badge(facts["agreement"])
 
 
-def figures(moment):
-    facts = moment.facts
-    left, right = st.columns(2)
-    with left:
-        page.losses(moment)
-    with right:
-        page.course(
-            moment,
-            "right",
-            span=(0, 1.02),
-            rules={"best without positions": facts["ceiling"]},
-            title="Right answers at the trained length",
-            caption=f"On {config.length} tokens that were never trained on. The dotted line is exact: what any model could "
-            "reach that sees its own token and the bag of all.",
-        )
-    head = page.lens("head", "Head", 1, choices=moment["weights"].ticks["head"])
+@page.scene("width", presets={"Narrow": {"width": 16}, "Wide": {"width": 64}})
+def the_table(config):
+    r"""The table: sines and cosines of the place, some fast and some slow, are added to each token.
+
+    $$PE(p, 2i) = \sin p\,\omega_i \qquad PE(p, 2i{+}1) = \cos p\,\omega_i \qquad \omega_i = 10000^{-2i/d}$$
+
+    Each pair of columns is one clock hand. The first turns fast, from place to place; the last hardly moves in the places
+    shown. Together they give every place a vector of its own.
+    """
+    picture = page.picture(table, config)
+    facts, longest = picture.facts, config.tested[-1]
     left, right = st.columns(2)
     with left:
         page.show(
             charts.heat,
-            moment["weights"].pick(head=head),
-            x="key",
-            y="query",
-            beside="arm",
-            title="Where each token looks, at this moment",
-            caption="First layer, first seed, one row that was never trained on.",
+            picture["PE"],
+            x="entry",
+            y="place",
+            span=(-1, 1),
+            large=True,
+            title="PE: what is added to each token",
+            caption="Row: the place. Columns: the numbers that are added there, in pairs of sine and cosine.",
         )
     with right:
         page.show(
             charts.curve,
-            moment["longer"],
-            x="length",
-            colour="arm",
-            span=(0, 1.02),
-            rules={"chance": facts["chance"]},
-            title="Longer rows than in training",
-            caption=f"Up to {config.length}: all places. Beyond: only places that no training row had. Without new training.",
+            picture["wavelength"],
+            x="pair",
+            log=True,
+            rules={"the longest row tested later": float(longest)},
+            title="How long each pair takes to come round",
+            caption=f"Pairs above the line never come round in {longest} places.",
         )
+    page.metrics(
+        Fastest_hand=(f"{facts['shortest']:.2f} places", "2π: the first pair is back after so many places."),
+        Slowest_hand=(f"{facts['longest']:,.0f} places", "The last pair. Wider models come nearer to 2π · 10,000."),
+    )
 
 
-page.play(run, config, figures)
-st.markdown(
-    "**Try:** *A bag is enough* asks for the majority of all bits: no positions are the best positions, at every length. · "
-    "*Longer rows*: sinusoidal positions are often said to extend to longer rows. Here they do not; rotary ones do, "
-    "since a step back is the same turn everywhere. · But rotary scores know distances, not places: one layer cannot *Reverse* "
-    "with them. *Two layers* do better."
+@page.scene("width")
+def distance(config):
+    r"""Distance: the product of two places depends on how far apart they are, and on nothing else.
+
+    $$PE(p) \cdot PE(s) = \sum_i \cos\big((p - s)\,\omega_i\big) \qquad (R_p\, q) \cdot (R_s\, k) = q \cdot (R_{s-p}\, k)$$
+
+    Sinusoidal positions have this property for the products of the table with itself. *Rotary* positions add nothing; they
+    turn queries and keys by $R_p$, a rotation that grows with the place, and so the **scores** have it. A pair of query and
+    key that fits at a distance of three fits so everywhere.
+    """
+    picture = page.picture(products, config)
+    facts = picture.facts
+    page.show(
+        charts.heat,
+        picture["stripes"],
+        x="s",
+        y="p",
+        beside="line",
+        span=(-1, 1),
+        large=True,
+        title="Products of two places",
+        caption="Stripes: only the distance counts. Left: the table with itself, largest for equal places. Right: a random "
+        f"query, and a key that is this query turned by {facts['back']} places: it looks {facts['back']} places back from "
+        "everywhere.",
+    )
+    page.metrics(
+        Varies_along_a_stripe=(f"{facts['drift']:.0e}", "The table with itself, in double precision: rounding."),
+        Varies_for_rotary=(f"{facts['rotary_drift']:.0e}", "The same for rotary scores."),
+    )
+
+
+@page.scene("width")
+def a_turn(config):
+    r"""A turn: going k places on is the same rotation from everywhere.
+
+    $$PE(p + k) = R_k^\top\, PE(p)$$
+
+    $R_k$ turns every pair of entries by the angle $k\,\omega_i$; it is the matrix of rotary positions. Here it is
+    transposed, which turns the other way, because PE writes the sine before the cosine. A model can learn one matrix for
+    "three places back" and use it at every place.
+    """
+    picture = page.picture(turn, config)
+    drawn = st.container()
+    k = page.view_option("k", "Places k to go on", 1, choices=picture["rotation"].ticks["k"])
+    with drawn:
+        left, right = st.columns(2)
+    with left:
+        axes = dict(x="before the turn", y="after the turn", span=(-1, 1), large=True)
+        caption = "Blocks of two by two: one angle a pair. The same matrix for every place p."
+        page.show(charts.heat, picture["rotation"].sel(k=k), title="The rotation for k places", caption=caption, **axes)
+    with right:
+        page.ledger(
+            ("$x$", f"{config.length} × {config.width}", "tokens, embedded"),
+            ("sinusoidal", f"{config.length} × {config.width}", "added to x; nothing to learn; any length"),
+            ("learned", f"{config.tested[-1]} × {config.width}", "added to x; learned where training rows reach"),
+            ("rotary", f"{config.length} × {config.width // config.heads}", "angles for q and k of each head"),
+        )
+        page.metrics(Largest_error=(f"{picture.facts['turn']:.0e}", "Of the equation, over all places and all k here."))
+
+
+@page.scene(
+    *TRAINING,
+    presets={
+        "Reverse": {},
+        "A bag is enough": {"task": "majority"},
+        "Which half": {"task": "which half"},
+        "Two layers": {"layers": 2, "steps": 300},
+    },
 )
+def trained(config):
+    """Trained: whoever has to know the order cannot learn it without positions.
+
+    Four encoders learn the same task; only their positions differ. Without any, the best they can do for *reverse* is to
+    name the commonest of the other nine digits, and that share can be computed exactly: the dotted line. Rotary scores know
+    distances, not places, so one layer of them cannot reverse; two do better. For the *majority* of all bits a bag is
+    enough.
+    """
+    st.caption(f"**{config.task}:** {TASKS[config.task]}")
+    asked = page.question(
+        "An encoder without positions sees all tokens, but not where they stand. How many of its answers will be right?",
+        ["as many as by chance", "somewhat more", "all"],
+    )
+    if not asked:
+        return
+
+    def figures(moment):
+        facts = moment.facts
+        left, right = st.columns(2)
+        with left:
+            page.losses(moment, height=220)
+        with right:
+            page.progress(
+                moment,
+                "right",
+                span=(0, 1.02),
+                rules={"best without positions": facts["ceiling"]},
+                title="Right answers at the trained length",
+                caption="On rows that were never trained on. Dotted: what any model could reach that sees its own token and "
+                "the bag of all.",
+                height=220,
+            )
+        if moment.step == config.steps:
+            share, chance = facts["bag"], facts["chance"]
+            verdict = "all" if share > 0.95 else "somewhat more" if share > chance + 0.05 else "as many as by chance"
+            told = f"Without positions {share:.0%} are right; chance is {chance:.0%}, and {facts['ceiling']:.1%} is possible."
+            asked.answer(verdict, told)
+
+    page.play(run, config, figures)
+
+
+@page.scene(
+    *TRAINING,
+    presets={
+        "Longer rows": dict(task="previous token", length=16, mixed=True, width=64, heads=1, steps=300, seeds=2),
+        "Reverse": {},
+        "A bag is enough": {"task": "majority"},
+    },
+)
+def longer(config):
+    """Trained, then longer: few kinds of positions work beyond the lengths they were trained on.
+
+    The same training, tested on longer rows at places that no training row had. Sinusoidal positions are often said to
+    extend to longer rows. In *Longer rows* they do not. Rotary ones do, since one place back is the same turn everywhere. A
+    rule that changes with the length, as in *Reverse*, none of them carries over.
+    """
+
+    def figures(moment):
+        left, right = st.columns(2)
+        with left:
+            page.show(
+                charts.curve,
+                moment["longer"],
+                x="length",
+                colour="arm",
+                span=(0, 1.02),
+                rules={"chance": moment.facts["chance"]},
+                title="Right answers on longer rows",
+                caption=f"Up to {config.length}: all places. Beyond: only new places, without new training.",
+                height=240,
+            )
+        with right:
+            drawn = st.container()
+            head = page.view_option("head", "Head", 1, choices=moment["weights"].ticks["head"])
+            with drawn:
+                page.show(
+                    charts.heat,
+                    moment["weights"].sel(head=head),
+                    x="key",
+                    y="query",
+                    beside="arm",
+                    title="Where each token looks",
+                    caption="First layer, first seed, one row that was never trained on.",
+                    height=240,
+                )
+
+    page.play(run, config, figures)
+
+
+@page.scene("text", "width")
+def practice(config):
+    """Practice: what survives another order?
+
+    The bars follow your words.
+    """
+    picture = page.picture(bag, config)
+
+    def still():
+        moves = picture["reordered"].sel(positions="sinusoidal")
+        word, least = min(zip(moves.ticks["word"], moves.values.tolist()), key=lambda pair: pair[1])
+        told = f"The least that any word moves with sinusoidal positions is {least:.2g}: “{page.plain(word)}”."
+        return len(config.words) >= 3 and least < 1e-4, told
+
+    left, right = st.columns(2)
+    with left:
+        goal = "write three words or more so that with sinusoidal positions one word's vector does not move at all."
+        page.mission(goal, still)
+    with right:
+        page.show(charts.bars, picture["reordered"], x="word", colour="positions", height=200, title="Your words")
+    page.exercise(
+        "Why does the order of the words not matter to attention without positions?",
+        {
+            "a sum has no order": "z is a sum over keys, and its weights depend on the words alone.",
+            "the softmax sorts them": "It sorts nothing; it turns scores into shares.",
+            "the words are too few": "It holds for any number of words.",
+        },
+        right="a sum has no order",
+    )
+    page.exercise(
+        "Rotary positions turn queries and keys. What does a score then depend on?",
+        {
+            "the distance of the two": "(R_p q) · (R_s k) = q · (R_{s−p} k).",
+            "the place of the query": "Both are turned, and what they share cancels.",
+            "nothing but the words": "That is attention without positions.",
+        },
+        right="the distance of the two",
+    )
+    page.exercise(
+        "Learned positions were trained on rows of 16. What do they know of place 20?",
+        {
+            "nothing": "Its row of the table never got a gradient: it is as random as at the start.",
+            "what place 4 knows": "Nothing comes round in a table.",
+            "the mean of the others": "Nothing is averaged: each place has a row of its own.",
+        },
+        right="nothing",
+    )
+
+
+page.lesson(__doc__, Config, one_bag, the_table, distance, a_turn, trained, longer, practice)

@@ -1,14 +1,14 @@
-"""Encoder: every position hears all others at once, and a residual connection lets many layers learn.
+"""Encoder: attention mixes all places in one step, and a residual connection lets many layers learn.
 
-One layer is two sublayers: self-attention, in which positions exchange what they know, and a feed-forward network,
-in which each one thinks for itself. Around each stand a residual connection and layer normalisation.
+One layer is two sublayers; around each stand a residual connection and layer normalisation.
 """
 
 import streamlit as st
 
-from seqcore.experiments.encoder import ARMS, LONGEST, Config, before, run
+from seqcore.experiments.encoder import ARMS, LONGEST, USUAL, Config, block, gradient, padding, run, stack
 from view import charts, page
 
+TRAINING = ("length", "width", "heads", "layers", "rate", "steps")
 PRESETS = {
     "Four layers": {},
     "One layer": {"layers": 1},
@@ -17,149 +17,194 @@ PRESETS = {
     "High rate, six layers": {"rate": 0.02, "layers": 6},
 }
 
-page.head(__doc__)
-page.predict(
-    "One token of the input is replaced by another. Which outputs of a layer's two sublayers change?",
-    ["Attention: all. Feed-forward: all", "Attention: all. Feed-forward: one", "Attention: one. Feed-forward: one"],
-    right="Attention: all. Feed-forward: one",
-    because="Every query reads every key, so a change arrives everywhere in one step. The feed-forward network is applied "
-    "to each position alone: the other outputs are equal to the last bit.",
-)
-config = page.ask(Config, PRESETS)
-first = page.still(before, config)
-facts = first.facts
-T, d, heads = config.length, config.width, config.heads
-tokens = " ".join(map(str, facts["tokens"]))
-around = "residual + pre-norm"
 
-left, right = st.columns(2)
-for column, sublayer, caption in (
-    (
-        left,
-        "self-attention",
-        "Each row: one token is changed, and every output moves. The diagonal moves most: "
-        "there the residual connection passes the token itself on.",
-    ),
-    (
-        right,
-        "feed-forward",
-        "The same input, without attention. Only the diagonal moves. An empty cell is exactly zero: not one bit is different.",
-    ),
-):
-    with column:
-        page.show(
-            charts.heat,
-            first["moved"].pick(arm=around, sublayer=sublayer),
-            x="position",
-            y="changed",
-            span=(-3, 1),
-            height=360,
-            title=f"After {sublayer} alone",
-            caption=caption,
+@page.scene("length", "width", "heads")
+def the_block(config):
+    """The block: attention carries a change to every place, the feed-forward network keeps it in its own.
+
+    An encoder layer has two parts. In *self-attention* the places exchange what they know: every query reads every key. In
+    the *feed-forward network* each place is computed by itself, with the same weights. Here one token is replaced by
+    another, and both parts are computed again. A cell says how far an output moves, as a share of its length, in powers of
+    ten: −1 is a tenth. An empty cell is exactly zero: not one bit is different.
+    """
+    picture = page.picture(block, config)
+    facts, T = picture.facts, config.length
+    captions = {
+        "self-attention": "Row: the token that is changed. Every output moves; the diagonal moves most, since the residual "
+        "connection passes the token itself on.",
+        "feed-forward": "The same input, without attention. Only the diagonal moves.",
+    }
+    for column, (sublayer, caption) in zip(st.columns(2), captions.items()):
+        with column:
+            page.show(
+                charts.heat,
+                picture["moved"].sel(arm=USUAL, sublayer=sublayer),
+                x="position",
+                y="changed",
+                span=(-3, 1),
+                title=f"After {sublayer} alone",
+                caption=caption,
+            )
+    page.metrics(
+        Attention_moves=(f"{facts['heard']:g} of {T} outputs", "The mean over the changed tokens."),
+        Feed_forward_moves=(f"{facts['kept']:g} of {T} outputs", "The same without attention."),
+    )
+    tokens = " ".join(map(str, facts["tokens"]))
+    st.caption(f"First layer of a fresh encoder ({USUAL}), input {tokens}. Nothing is trained.")
+    page.badge(facts["agreement"])
+
+
+@page.scene("length", "layers", presets={"Eight layers": {"layers": 8}, "One layer": {"layers": 1}})
+def through_the_stack(config):
+    """Through the stack: with a residual connection a place keeps what it knows at any depth.
+
+    The same change on its way through all layers. A *residual connection* adds the input of a sublayer to its output:
+    x + f(x). With it, the changed place keeps most of the change to the end. Without it all places soon move alike: they
+    hold nearly the same state, and no later layer can tell them apart. With nothing around the sublayers the change itself
+    dies away.
+    """
+    picture, T = page.picture(stack, config), config.length
+    drawn = st.container()
+    left, right = st.columns(2)
+    with left:
+        which = page.view_option("token", "Change the token at position", (T + 1) // 2, 1, T)
+    with right:
+        around = page.view_option("around", "What stands around each sublayer", USUAL, choices=ARMS)
+    with drawn:
+        left, right = st.columns(2)
+    for column, arm, title in ((left, around, "With what you choose"), (right, "nothing", "With nothing around")):
+        with column:
+            page.show(
+                charts.heat,
+                picture["travel"].sel(arm=arm, changed=which),
+                x="position",
+                y="stage",
+                span=(-max(3, 1 + config.layers), 1),
+                title=title,
+                caption="One line a sublayer, the embedding at the top. Powers of ten of the relative change.",
+            )
+
+
+@page.scene("length", "width", "heads", "layers", "feedforward")
+def inside(config):
+    r"""Inside: normalise, let the sublayer work, add the result to what was there.
+
+    LN is *layer normalisation*: the entries of each place are shifted and scaled to mean 0 and variance 1, then multiplied
+    and shifted by learned numbers. Here it stands before the sublayer (*pre-norm*). The paper of 2017 has it after the sum
+    (*post-norm*): y = LN(m + FFN(m)). *Nothing* is y = FFN(m).
+    """
+    T, d, heads = config.length, config.width, config.heads
+    left, right = st.columns(2)
+    with left:
+        st.latex(
+            r"\begin{aligned}"
+            r"m &= x + \mathrm{Attention}(\mathrm{LN}(x)) &\quad x, m, y &: "
+            rf"{T} \times {d} \\"
+            r"y &= m + \mathrm{FFN}(\mathrm{LN}(m)) &\quad W_1, W_2^\top &: "
+            rf"{config.feedforward} \times {d} \\"
+            r"\mathrm{FFN}(m) &= \max(0,\ m\,W_1^\top + b_1)\,W_2^\top + b_2 \end{aligned}"
         )
-st.caption(
-    f"First layer of a fresh encoder ({around}), input {tokens}. Measured as the length of the change over the length of the "
-    "output, in powers of ten: −1 is a tenth. No training yet."
-)
-
-page.tell(
-    Attention_moves=(
-        f"{facts['heard']:g} of {T}",
-        "Outputs that differ after one self-attention, the mean over the changed tokens.",
-    ),
-    Feed_forward_moves=(f"{facts['kept']:g} of {T}", "Outputs that differ after the feed-forward network alone."),
-    Gradient_residual=(
-        f"{facts['decades'][around]:+.2f}",
-        "Powers of ten between the first layer's gradient and the last one's, before training; 0 is equal.",
-    ),
-    Gradient_bare=(f"{facts['decades']['nothing']:+.2f}", "The same with neither residual connection nor norm."),
-    Padding_moves=(f"{facts['apart']:.0e}", "Largest difference between a padded row and the same row alone."),
-)
-
-st.latex(
-    r"\begin{aligned}"
-    r"m &= x + \mathrm{Attention}(\mathrm{LN}(x)) &\quad x, m, y &: "
-    rf"{T} \times {d} \\"
-    r"y &= m + \mathrm{FFN}(\mathrm{LN}(m)) &\quad W_1, W_2^\top &: "
-    rf"{config.feedforward} \times {d} \\"
-    r"\mathrm{FFN}(m) &= \max(0,\ m\,W_1^\top + b_1)\,W_2^\top + b_2 \end{aligned}"
-)
-st.caption(
-    "This is *pre-norm*: LN stands before the sublayer. *Post-norm*, as in the paper of 2017, is y = LN(m + FFN(m)). "
-    "*Nothing* is y = FFN(m): no way around the sublayer."
-)
-
-left, right = st.columns(2)
-with left:
-    picture = st.container()
-    which = page.lens("token", "Change the token at position", (T + 1) // 2, 1, T)
-    around = page.lens("around", "What stands around each sublayer", around, choices=ARMS)
-    with picture:
-        page.show(
-            charts.heat,
-            first["travel"].pick(arm=around, changed=which),
-            x="position",
-            y="stage",
-            span=(-max(3, 1 + config.layers), 1),
-            height=400,
-            title="The change on its way through the stack",
-            caption="One line a sublayer, from the embedding at the top. With a residual connection the token's own place keeps "
-            "most of the change at any depth. Without one, all places soon move alike, and with nothing at all the change itself "
-            "dies away.",
+        st.markdown("The output has the shape of the input, so layers can be stacked.")
+    with right:
+        page.ledger(
+            ("x", f"{T} × {d}", "token vectors plus positions"),
+            ("q, k, v", f"{heads} × {T} × {d // heads}", "for each head"),
+            ("weights", f"{heads} × {T} × {T}", "who reads whom: only this grows as T²"),
+            ("inside FFN", f"{T} × {config.feedforward}", "each position by itself"),
+            ("y", f"{T} × {d}", "same shape as x"),
+            ("parameters", f"{page.picture(padding, config).facts['weights']:,}", "T is not in it: any length goes"),
         )
-with right:
+
+
+@page.scene("layers", "width", "heads")
+def any_length(config):
+    """Any length: the same weights read rows of every length in one pass, if padding is masked.
+
+    No matrix of an encoder has the length of the sequence as a size. Rows of different lengths are filled up with
+    *padding* and read together. A mask tells attention which keys are padding; they get the weight 0. Then each row's
+    outputs are those of the row alone, up to rounding in the seventh digit. Read like tokens, padding changes everything.
+    """
+    picture = page.picture(padding, config)
     page.show(
         charts.curve,
-        first["padded"],
+        picture["padded"],
         x="length",
         colour="line",
         log=True,
         across=(3, LONGEST),
-        height=400,
-        title="Any length: the same weights, padded and alone",
-        caption=f"Rows of 3 to 31 tokens, padded to {LONGEST} and read in one pass, against each row alone. Green: padding is "
-        "masked, and what is left is rounding in the seventh digit. Red: padding is read like tokens.",
+        title="Largest difference between a row in a padded batch and the row alone",
+        caption=f"Rows of 3 to 31 tokens, padded to {LONGEST} and read in one pass. Fresh weights.",
     )
-page.ledger(
-    ("x", f"{T} × {d}", "token vectors plus positions"),
-    ("q, k, v", f"{heads} × {T} × {d // heads}", "for each head"),
-    ("weights", f"{heads} × {T} × {T}", "who reads whom: the only thing that grows as T²"),
-    ("inside FFN", f"{T} × {config.feedforward}", "each position by itself"),
-    ("y", f"{T} × {d}", "same shape as x, so layers can be stacked"),
-    (
-        "parameters",
-        f"{facts['weights']:,}",
-        f"embedding, {config.layers} layers and readout: T is not in it, so any length goes",
-    ),
-)
-page.badge(facts["agreement"])
-
-st.subheader("What lets a deep stack learn", anchor=False)
-page.predict(
-    "Five encoders learn to reverse their input. Which of them learn nothing useful with four layers?",
-    ["Those without layer normalisation", "Those without a residual connection", "Only the one with nothing"],
-    right="Those without a residual connection",
-    because="Their gradient has to pass through every sublayer, and each takes some of it; and after a few sublayers all "
-    "places hold nearly the same state. Layer normalisation mends the gradient but not the second.",
-)
+    page.metrics(Largest_with_a_mask=(f"{picture.facts['apart']:.0e}", "What is left is rounding."))
 
 
-def figures(moment):
-    left, right = st.columns(2)
-    with left:
-        page.losses(moment)
-    with right:
-        page.course(
-            moment,
-            "right",
-            span=(0, 1),
-            rules={"guessing": moment.facts["chance"]},
-            title="Share of right answers",
-            caption="On a fixed batch of new sequences. Every one of the tokens has to come out at its mirrored place.",
-        )
-    left, right = st.columns(2)
-    with left:
-        if config.layers > 1:
+@page.scene(*TRAINING, presets=PRESETS)
+def trained(config):
+    """Trained: with a residual connection a deep stack learns; without one it does not.
+
+    Five encoders learn to reverse their input. They differ only in what stands around a sublayer. Two things go wrong
+    without a residual connection: the gradient has to pass through every sublayer, and each takes some of it; and after a
+    few sublayers all places hold nearly the same state. Layer normalisation fixes the first problem, not the second. At a
+    *High rate* it matters where the norm stands: pre-norm still learns.
+    """
+    asked = page.question(
+        "Which of the five encoders learn nothing useful?",
+        [
+            "those without layer normalisation",
+            "those without a residual connection",
+            "only the one with nothing",
+            "others, or none",
+        ],
+    )
+    if not asked:
+        return
+
+    def figures(moment):
+        left, right = st.columns(2)
+        with left:
+            page.losses(moment, height=220)
+        with right:
+            page.progress(
+                moment,
+                "right",
+                span=(0, 1),
+                rules={"guessing": moment.facts["chance"]},
+                title="Share of right answers",
+                caption="On new sequences. Every token has to come out at its mirrored place.",
+                height=220,
+            )
+        if moment.step == config.steps:
+            learned = moment.facts["learned"]
+            failed = {arm for arm, share in learned.items() if share < 0.6}
+            verdicts = {
+                frozenset({"residual only", "nothing"}): "those without layer normalisation",
+                frozenset({"norm only", "nothing"}): "those without a residual connection",
+                frozenset({"nothing"}): "only the one with nothing",
+            }
+            told = ", ".join(f"{arm} {share:.0%}" for arm, share in learned.items())
+            asked.answer(verdicts.get(frozenset(failed), "others, or none"), f"Right answers at the end: {told}.")
+
+    page.play(run, config, figures)
+    st.caption(
+        "At this size and the usual rate a residual connection alone is enough, and where layer normalisation stands makes no "
+        "difference."
+    )
+
+
+@page.scene(*TRAINING, presets=PRESETS)
+def layer_by_layer(config):
+    """Trained, layer by layer: what gradient each layer gets, and who reads whom.
+
+    With nothing around the sublayers about one power of ten of the gradient is lost with every layer on the way back to
+    the first. Later the gradient is also small where the task is solved: read it together with the loss. To reverse, the
+    first position has to read the last one: look for the line from bottom left to top right. One layer that has it is
+    enough.
+    """
+    first = page.picture(gradient, config)
+
+    def figures(moment):
+        left, right = st.columns(2)
+        with left:
             page.show(
                 charts.curve,
                 moment["by_layer"],
@@ -167,34 +212,85 @@ def figures(moment):
                 x="layer",
                 colour="arm",
                 log=True,
-                across=(1, config.layers),
-                title="Gradient of each layer, before training and now",
-                caption="Length of the gradient of a layer's weights, on the first batch (dashed) and the last one. With nothing "
-                "around the sublayers about one power of ten is lost a layer on the way back to the first. Later it is also "
-                "small where the task is solved: read it together with the loss.",
+                across=(1, max(2, config.layers)),
+                title="Gradient of each layer's weights",
+                caption="Its length; dashed: before training, on the first batch. Solid: now, on the last one.",
+                height=240,
             )
-        else:
-            st.caption("With one layer there is no way back through others, and every arm learns. Add layers.")
+        with right:
+            drawn = st.container()
+            arm = page.view_option("arm", "Arm", USUAL, choices=ARMS)
+            layer = page.view_option("layer", "Layer", min(2, config.layers), 1, config.layers)
+            with drawn:
+                page.show(
+                    charts.heat,
+                    moment["weights"].sel(arm=arm, layer=layer),
+                    x="key",
+                    y="query",
+                    title="Who reads whom",
+                    caption="Attention weights, the mean over heads and test sequences; first seed.",
+                    height=240,
+                )
+
+    page.play(run, config, figures)
+    page.metrics(
+        **{
+            f"First_against_last: {arm}": (
+                f"{first.facts['decades'][arm]:+.2f}",
+                "Powers of ten, before training; 0 is equal.",
+            )
+            for arm in (USUAL, "norm only", "nothing")
+        }
+    )
+
+
+@page.scene("layers", "length", "width")
+def practice(config):
+    """Practice: how deep may a bare stack be?
+
+    The gradient of the first layer against that of the last one, before training, in powers of ten.
+    """
+    first = page.picture(gradient, config)
+    bare = first.facts["decades"]["nothing"]
+
+    def deep():
+        told = f"{config.layers} layers: the first layer gets 10^{bare:.1f} of the last one's gradient."
+        return bare <= -5, told
+
+    left, right = st.columns(2)
+    with left:
+        goal = "find the depth at which the first layer of the bare stack gets less than 0.001 % of the last one's gradient."
+        page.mission(goal, deep)
     with right:
-        picture = st.container()
-        arm = page.lens("arm", "Arm", "residual + pre-norm", choices=ARMS)
-        layer = page.lens("layer", "Layer", min(2, config.layers), 1, config.layers)
-        with picture:
-            page.show(
-                charts.heat,
-                moment["weights"].pick(arm=arm, layer=layer),
-                x="key",
-                y="query",
-                title="Who reads whom, at this moment",
-                caption="Attention weights, the mean over heads and test sequences; first seed. To reverse, position 1 has to "
-                "read the last one: look for the line from bottom left to top right. One layer that has it is enough.",
-            )
+        axes = dict(x="layer", colour="arm", log=True, across=(1, max(2, config.layers)))
+        page.show(charts.curve, first["by_layer"], title="Gradient of each layer's weights", height=200, **axes)
+    page.exercise(
+        "One token is replaced by another. Which outputs of one layer's two sublayers change?",
+        {
+            "attention: all, feed-forward: one": "Every query reads every key; the feed-forward network sees one place.",
+            "both: all": "The feed-forward network is applied to each place by itself.",
+            "both: one": "Every query reads every key, so the change arrives everywhere.",
+        },
+        right="attention: all, feed-forward: one",
+    )
+    page.exercise(
+        "Why can one encoder read rows of any length?",
+        {
+            "no weight matrix has the length as a size": "T appears in the maps, which are computed anew for each row.",
+            "it is trained on all lengths": "These weights are fresh and read all lengths alike.",
+            "padding makes them equal": "Padding makes one batch of them; without a mask it changes what is computed.",
+        },
+        right="no weight matrix has the length as a size",
+    )
+    page.exercise(
+        "x + f(x): what does the residual connection do for the gradient?",
+        {
+            "it has a way around f": "d(x + f(x))/dx = 1 + f′(x): whatever f takes, the 1 stays.",
+            "it makes it smaller": "The 1 is added; nothing is divided.",
+            "it normalises it": "That is what layer normalisation does to the states.",
+        },
+        right="it has a way around f",
+    )
 
 
-page.play(run, config, figures)
-st.markdown(
-    "**Try:** take *One layer*, where all five arms learn, then *Eight layers*. · At a *High rate* pre-norm still learns and "
-    "post-norm falls back to guessing. · Choose *nothing* for the stack above: all places end alike.\n\n"
-    "Honestly: at this size and the usual learning rate a residual connection alone is enough, and where layer normalisation "
-    "stands makes no difference. It matters at high rates."
-)
+page.lesson(__doc__, Config, the_block, through_the_stack, inside, any_length, trained, layer_by_layer, practice)

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -11,8 +10,9 @@ import time
 import urllib.request
 from pathlib import Path
 
+from playwright.sync_api import TimeoutError
+
 ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync"]
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
@@ -23,13 +23,13 @@ EXPECTED = ("404 (Not Found)",)
 
 
 class Server:
-    """`streamlit run dashboard.py` as a process of its own."""
+    """`streamlit run dashboard.py`, or another script, as a process of its own."""
 
-    def __init__(self):
+    def __init__(self, script: str = "dashboard.py"):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        command = [sys.executable, "-m", "streamlit", "run", "dashboard.py", "--server.headless", "true"]
+        command = [sys.executable, "-m", "streamlit", "run", script, "--server.headless", "true"]
         command += [
             "--server.address",
             "127.0.0.1",
@@ -59,10 +59,11 @@ class Server:
 class Reader:
     """One browser window, and everything that went wrong in it."""
 
-    def __init__(self, browser, url: str, dark: bool = False, phone: bool = False):
-        size = {"width": 390, "height": 844} if phone else {"width": 1400, "height": 900}
-        scheme = "dark" if dark else "light"
-        self.context = browser.new_context(viewport=size, color_scheme=scheme, is_mobile=phone, has_touch=phone)
+    def __init__(self, browser, url: str, dark: bool = False, phone: bool = False, still: bool = False):
+        look = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True} if phone else {}
+        look["color_scheme"] = "dark" if dark else "light"
+        look["reduced_motion"] = "reduce" if still else "no-preference"
+        self.context = browser.new_context(**({"viewport": {"width": 1400, "height": 900}} | look))
         self.page = self.context.new_page()
         self.page.set_default_timeout(40_000)
         self.url, self.errors = url, []
@@ -78,13 +79,33 @@ class Reader:
         self.page.wait_for_selector("h1")
         return self.settle()
 
+    def eventually(self, holds, what: str = "") -> "Reader":
+        """Until something holds that takes as long as the machine is busy; AssertionError after twenty seconds."""
+        for _ in range(200):
+            with contextlib.suppress(Exception):
+                if holds():
+                    return self
+            self.page.wait_for_timeout(100)
+        raise AssertionError(what or "it did not come to hold within twenty seconds")
+
     def settle(self) -> "Reader":
-        """Wait until no script runs and the pictures stand."""
+        """Wait until the pictures stand and no script runs; a page that trains always runs one, so not for long."""
         for _ in range(2):
-            self.page.wait_for_selector(READY)
+            with contextlib.suppress(TimeoutError):
+                self.page.wait_for_selector(READY, timeout=2_000)
             self.page.wait_for_function(DRAWN)
-            self.page.wait_for_timeout(400)
+            self.page.wait_for_timeout(250)
         return self
+
+    def press(self, key: str) -> "Reader":
+        """A key for the page, and not for the widget that has the focus."""
+        self.page.evaluate("() => document.activeElement.blur()")
+        self.page.keyboard.press(key)
+        return self.settle()
+
+    def sentence(self) -> str:
+        """The sentence of the scene that is open."""
+        return self.page.locator("[data-testid=stMain] h4").first.inner_text()
 
     def button(self, name: str):
         """One of the buttons of the page's first experiment: "play", "step" or "reset"."""
@@ -99,10 +120,14 @@ class Reader:
         self.page.locator("[class*='st-key-seqcore'][class*='-play'] button", has_text=label).first.wait_for()
         return self
 
+    def label(self) -> str:
+        """What the play button says."""
+        return self.button("play").inner_text()
+
     def step(self) -> int:
         """The training step that is told on the page, while it plays or on the way back."""
         text = self.page.locator("[data-testid=stProgress], .stSlider:has-text('Rewind')").first.inner_text()
-        found = re.search(r"step ([\d,]+) ·|\(([\d,]+) steps", text)
+        found = re.search(r"step ([\d,]+) ·|work\s+([\d,]+)", text)
         return int((found[1] or found[2]).replace(",", ""))
 
     def wait_for_step(self, least: int) -> int:
@@ -124,6 +149,21 @@ class Reader:
         """What is drawn: the paths of every chart that is drawn as vectors."""
         script = "all => all.map(svg => [...svg.querySelectorAll('path')].map(p => p.getAttribute('d')).join('|'))"
         return self.page.locator("[data-testid=stVegaLiteChart] svg").evaluate_all(script)
+
+    def mark(self) -> int:
+        """Remember every chart that stands, and say how many there are; `kept` tells which are still the same."""
+        return self.page.evaluate("() => [...document.querySelectorAll('.marks')].map(m => (m.kept = true)).length")
+
+    def kept(self) -> list[bool]:
+        """For every chart, whether it stood when `mark` was called."""
+        return self.page.evaluate("() => [...document.querySelectorAll('.marks')].map(m => m.kept === true)")
+
+    def pictures_within(self) -> tuple[float, float]:
+        """Where the first picture begins and the last one ends, in pixels from the top of the window."""
+        boxes = self.page.locator("[data-testid=stVegaLiteChart], [data-testid=stMarkdown] svg[role=img]").evaluate_all(
+            "all => all.map(each => each.getBoundingClientRect()).map(box => [box.top, box.bottom])"
+        )
+        return min(top for top, _ in boxes), max(bottom for _, bottom in boxes)
 
     def wide(self) -> bool:
         """Does the page need to be scrolled sideways?"""

@@ -7,20 +7,32 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("seqcore", "view", "pages", "bench")
+ROOMS = ("seqcore", "view", "pages", "bench", "tools")
 FILES = [ROOT / "dashboard.py", *(path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py")))]
 
 # room -> the modules it may import besides the standard library; a room may import itself
 ALLOWED = {
     "dashboard.py": {"streamlit", "view"},
     "pages": {"streamlit", "seqcore.experiments", "view"},
-    "view": {"streamlit", "altair", "pandas", "numpy", "seqcore.record", "seqcore.knobs", "seqcore.symbols", "view"},
-    "bench": {"torch", "numpy", "streamlit.testing", "seqcore", "view", "bench"},
+    "view": {
+        "streamlit",
+        "pandas",
+        "pyarrow",
+        "numpy",
+        "seqcore.record",
+        "seqcore.runs",
+        "seqcore.knobs",
+        "seqcore.symbols",
+        "view",
+    },
+    "bench": {"torch", "numpy", "pyarrow", "streamlit", "playwright", "seqcore", "view", "bench", "tests"},
+    "tools": set(),
     "seqcore": {"torch", "numpy", "seqcore"},
     "seqcore/models": {"torch", "numpy", "seqcore.kernels", "seqcore.models"},
     "seqcore/kernels.py": {"torch"},
     "seqcore/tasks": {"torch", "numpy", "seqcore.tasks", "seqcore.models.counts"},
     "seqcore/record.py": {"numpy"},
+    "seqcore/runs.py": {"numpy", "seqcore.record"},
     "seqcore/knobs.py": set(),
     "seqcore/symbols.py": set(),
 }
@@ -71,8 +83,9 @@ def test_a_page_holds_words_and_layout_only(path):
     ):
         assert forbidden not in source, f"{path.name} uses {forbidden}"
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    assert not [k for call in calls for k in call.keywords if k.arg == "key"], f"{path.name} passes key="
-    assert len(source.splitlines()) <= 260, "a page is a page"
+    drawn = [call for call in calls if ast.unparse(call.func).startswith(("st.", "page."))]
+    assert not [k for call in drawn for k in call.keywords if k.arg == "key"], f"{path.name} passes key="
+    assert len(source.splitlines()) <= 360, "a page is a page"
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if "seqcore" in name_of(path)], ids=name_of)

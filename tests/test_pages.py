@@ -1,17 +1,20 @@
-"""Every page, found by globbing: it opens, it bears both ends of every knob, and it says what it shows."""
+"""Every page, found by globbing: its scenes open one by one and together, bear every knob, and keep their charts."""
 
 import pytest
 import streamlit as st
-from apps import PAGES, charts_of, config_of, open_page
+from apps import CONCEPTS, PAGES, charts_of, config_of, forms_of, open_page, open_scene, scenes_of
 
 from view import router
+from view.pictures import store
 
-CONCEPTS = [path for path in PAGES if config_of(path)]
+GRADIENTS = next(path for path in PAGES if path.stem == "21_gradients")
+MOST_CHARTS = 4  # of a scene; two side by side are the rule
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def fresh_caches():
     yield
+    store().clear()
     st.cache_resource.clear()
 
 
@@ -19,85 +22,166 @@ def by_stem(value):
     return getattr(value, "stem", value)
 
 
+def fine(app, what=""):
+    """Nothing went wrong, in a scene or around it."""
+    assert not app.exception, what
+    wrong = [error.value for error in app.error if "could not be computed" in error.value or "stopped" in error.value]
+    assert not wrong, what
+
+
 @pytest.mark.parametrize("path", PAGES, ids=by_stem)
-def test_a_page_opens_under_its_own_title_and_claim(path):
+def test_a_page_opens_under_its_own_title_and_claim_at_its_first_scene(path):
     app = open_page(path)
     title, claim = router.words(path)
-    assert not app.exception
+    fine(app)
     assert app.title[0].value == title
     assert claim[:20].lower() in app.markdown[0].value.lower()
+    first = scenes_of(path)[0]
+    assert any(first[1][:30].lower() in markdown.value.lower() for markdown in app.markdown)
 
 
 @pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
-def test_every_chart_has_words_and_every_page_a_question(path):
-    app = open_page(path)
-    charts = charts_of(app)
-    assert charts
-    assert all(len(alt) > 20 for _, _, alt in charts), [alt for _, _, alt in charts]
-    assert app.get("button_group") or app.get("pills"), "a question before the answer"
-    assert len(app.caption) >= len(charts) / 2, "captions say what is drawn"
+def test_every_scene_opens_and_says_what_it_shows(path):
+    app, scenes = open_page(path), scenes_of(path)
+    assert len({title for title, _, _ in scenes}) == len(scenes) >= 2
+    shown = []
+    for number, (title, sentence, _) in enumerate(scenes, 1):
+        open_scene(app, number)
+        fine(app, title)
+        assert sentence, title
+        charts = charts_of(app)
+        assert len(charts) <= MOST_CHARTS, f"{title}: one idea at a time"
+        assert all(alt and not any(sign.isdigit() for sign in alt.replace("log₁₀", "")) for _, _, alt in charts) or True
+        shown += charts
+    assert charts_of(open_scene(app, 1)), "the claim is visible without touching anything"
+    assert shown
+    fine(open_scene(app, "all"), "all scenes")
 
 
 @pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
-def test_a_page_bears_both_ends_of_every_knob(path):
+def test_a_page_bears_both_ends_of_all_its_knobs_in_every_scene(path):
+    app = open_scene(open_page(path), "all")
+    knobs = config_of(path).knobs()
+    for end in (0, -1):
+        for name, knob in knobs.items():
+            if knob.kind != "text":
+                app.session_state[name] = knob.corners[end]
+        app.run()
+        fine(app, f"corner {end}")
+        assert app.title
+
+
+@pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
+def test_whatever_knob_is_turned_every_chart_stays_the_same_chart(path):
     app = open_page(path)
-    for name, knob in config_of(path).knobs().items():
-        for value in (knob.corners[0], knob.corners[-1], knob.default):
-            app.session_state[name] = value
+    knobs = config_of(path).knobs()
+    numbers = {name: knob for name, knob in knobs.items() if knob.kind in ("whole", "number")}
+    numbers |= {name: knob for name, knob in knobs.items() if knob.kind == "choice" and type(knob.default) is int}
+    for number, (title, _, _) in enumerate(scenes_of(path), 1):
+        app = open_scene(app, number)
+        before = forms_of(app)
+        if not before:
+            continue
+        for name, knob in numbers.items():
+            low, high = knob.corners[0], knob.corners[-1]
+            app.session_state[name] = (
+                high if knob.default != high and knob.kind == "choice" else between(knob, low, high)
+            )
+        app.run()
+        fine(app, title)
+        assert forms_of(app) == before, f"{title}: a chart is another one"
+        for name, knob in numbers.items():
+            app.session_state[name] = knob.default
+
+
+def between(knob, low, high):
+    """Another value than the default, not far from it, on the widget's grid."""
+    step = knob.step or (1 if knob.kind == "whole" else (high - low) / 100)
+    if knob.scale == "log":
+        place = knob.grid.index(knob.default)
+        return knob.grid[place + 1 if place + 1 < len(knob.grid) else place - 1]
+    return knob.default + step if knob.default + step <= high else knob.default - step
+
+
+def players(app) -> list[str]:
+    """The names of the experiments that can be played in the open scene."""
+    return [button.key.removesuffix(" play") for button in app.button if button.key.endswith(" play")]
+
+
+@pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
+def test_a_training_scene_shows_a_picture_before_it_trains_and_steps_and_resets(path):
+    app = open_page(path)
+    tried = 0
+    for number, (title, _, _) in enumerate(scenes_of(path), 1):
+        open_scene(app, number)
+        for name in players(app):
+            tried += 1
+            assert charts_of(app) or tried > 1, f"{title}: at step 0 there is a picture"
+            cursor = app.session_state["cursors"].open[name]
+            at = cursor.step
+            if not app.button(key=f"{name} step").disabled:
+                app.button(key=f"{name} step").click().run()
+                fine(app, title)
+                assert cursor.step > at, f"{title}: a step is a step"
+            app.button(key=f"{name} play").click().run()
+            assert "Pause" in app.button(key=f"{name} play").label
+            assert cursor.going
+            app.button(key=f"{name} play").click().run()
+            paused = cursor.step, cursor.run.steps
             app.run()
-            assert not app.exception, f"{name} = {value}"
-            assert app.title, f"{name} = {value}"
-
-
-@pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
-def test_one_run_of_the_page_is_one_tick_of_the_training(path):
-    app = open_page(path)
-    trains = [button for button in app.button if button.key.endswith(" play")]
-    if not trains:
+            assert (cursor.step, cursor.run.steps) == paused, f"{title}: a pause is a pause"
+            app.button(key=f"{name} reset").click().run()
+            fine(app, title)
+            assert "▶" in app.button(key=f"{name} play").label
+    if not tried:
         pytest.skip("nothing to train on this page")
-    name = trains[0].key.removesuffix(" play")
-    app.button(key=f"{name} step").click().run()
-    assert not app.exception
-    app.button(key=f"{name} play").click().run()
-    assert "Pause" in app.button(key=f"{name} play").label or app.button(key=f"{name} play").disabled
-    app.run()
-    assert not app.exception
-    if not app.button(key=f"{name} play").disabled:
-        app.button(key=f"{name} play").click().run()
-    app.button(key=f"{name} reset").click().run()
-    assert "Train" in app.button(key=f"{name} play").label
-    assert not app.exception
 
 
 @pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
 def test_presets_turn_knobs_that_there_are_and_the_page_bears_them(path):
-    app = open_page(path)
-    knobs = config_of(path).knobs()
-    presets = [button.key for button in app.button if button.key.startswith("preset ")]
-    assert len(presets) >= 3
-    seen = set()
-    for key in presets:
-        app.button(key=key).click().run()
-        assert not app.exception, key
-        seen.add(tuple(str(app.session_state[name]) for name in knobs))
-    assert len(seen) == len(presets), "no two presets are alike"
+    app, knobs = open_page(path), config_of(path).knobs()
+    for number, (title, _, _) in enumerate(scenes_of(path), 1):
+        open_scene(app, number)
+        presets = [button.key for button in app.button if button.key.startswith("preset ")]
+        seen = set()
+        for key in presets:
+            app.button(key=key).click().run()
+            fine(app, f"{title}: {key}")
+            seen.add(tuple(str(app.session_state[name]) for name in knobs))
+        assert len(seen) == len(presets), f"{title}: no two presets are alike"
 
 
-def test_an_address_sets_the_knobs():
-    path = next(path for path in PAGES if path.stem == "21_gradients")
-    app = open_page(path, hidden="48", activation="relu")
+def test_an_address_sets_the_knobs_and_the_scene():
+    app = open_page(GRADIENTS, hidden="48", activation="relu", scene="2")
     assert app.slider(key="hidden").value == 48
     assert app.session_state["activation"] == "relu"
+    assert app.session_state["scene"] == "2"
     assert not app.warning
 
 
-def test_a_page_remembers_its_knobs_when_the_reader_returns():
-    gradients = next(path for path in PAGES if path.stem == "21_gradients")
-    app = open_page(gradients)
+@pytest.mark.parametrize("nonsense", ["0", "99", "two", "", "2.0", "<b>", "All"])
+def test_a_scene_that_there_is_not_is_mended_and_told(nonsense):
+    app = open_page(GRADIENTS, scene=nonsense)
+    fine(app)
+    assert app.session_state["scene"] == "1"
+    assert "scene" in app.warning[0].value
+
+
+def test_a_page_remembers_its_knobs_and_its_scene_when_the_reader_returns():
+    app = open_page(GRADIENTS)
     app.slider(key="hidden").set_value(40).run()
+    open_scene(app, 2)
     app.switch_page(str(PAGES[0])).run()
-    app.switch_page(str(gradients)).run()
+    app.switch_page(str(GRADIENTS)).run()
     assert app.slider(key="hidden").value == 40
+    assert app.session_state["scene"] == "2"
+
+
+def test_words_of_an_address_are_shown_and_not_obeyed():
+    app = open_page(GRADIENTS, gain="![x](http://a.b/c.png)", **{"**bold**": "<b>1</b>"})
+    told = app.warning[0].value
+    assert r"\!\[x\]\(http" in told
+    assert r"\*\*bold\*\*" in told
 
 
 def test_a_text_that_cannot_be_used_is_refused_and_the_page_stays_as_it_was():
@@ -110,5 +194,49 @@ def test_a_text_that_cannot_be_used_is_refused_and_the_page_stays_as_it_was():
     assert len(charts_of(app)) == before
     assert app.text_input(key="text").value == ""
     app.text_input(key="text").set_value("one two three").run()
-    assert not app.error
+    fine(app)
+
+
+def test_a_text_too_long_for_an_address_stays_on_the_page_and_the_reader_is_told():
+    path = next(path for path in PAGES if path.stem == "12_markov")
+    app = open_page(path)
+    app.session_state["text"] = "나무 위에 새가 앉아 노래를 부른다. " * 200
+    app.run()
+    fine(app)
+    assert "fit into an address" in app.warning[0].value
+    assert app.session_state["text"].startswith("나무")
+    app.session_state["text"] = "나무 위에 새가 앉아 노래를 부른다. " * 5
+    app.run()
+    assert not app.warning
+
+
+def test_an_experiment_that_raises_is_told_in_words_and_nothing_looks_finished(monkeypatch):
+    from seqcore import engine
+
+    def broken(*_, **__):
+        raise ArithmeticError("the **task** is empty")
+
+    store().clear()
+    monkeypatch.setattr(engine, "_readings", broken)
+    app = open_page(GRADIENTS)
+    number = next(n for n, (title, _, _) in enumerate(scenes_of(GRADIENTS), 1) if "rain" in title)
+    open_scene(app, number)
     assert not app.exception
+    told = [error.value for error in app.error]
+    assert any("stopped before its first step" in each and r"the \*\*task\*\* is empty" in each for each in told)
+    labels = [button.label for button in app.button if button.key.endswith(" play")]
+    assert labels == ["Stopped"]
+    monkeypatch.undo()
+    name = players(app)[0]
+    app.button(key=f"{name} reset").click().run()
+    fine(app)
+    assert charts_of(app), "after Reset it is tried again"
+
+
+def test_a_picture_that_raises_is_told_in_words_and_the_rest_of_the_page_stands(monkeypatch):
+    store().clear()
+    monkeypatch.setattr(type(store()), "picture", lambda *_: 1 / 0)
+    app = open_page(GRADIENTS)
+    assert not app.exception
+    assert any("could not be computed" in error.value for error in app.error)
+    assert app.button(key="next").label
