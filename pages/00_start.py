@@ -48,7 +48,7 @@ def trained_together(config):
             )
             st.caption(
                 f"Floor {facts['floor']:.3f} nats; knowing only the frequencies {facts['baseline']:.3f}. Counts and window "
-                "are told how far back to look; the others have to find out."
+                "are told how far back to look; RNN, LSTM, GRU and attention have to find out."
             )
 
     page.play(run, config, figures)

@@ -32,8 +32,8 @@ def factor_by_factor(config):
     rule* of probability. Here three models have counted what follows what in a short story. They differ in the past that
     they look at: all of it, the last τ characters, or the last one.
 
-    A product of many factors soon becomes tiny. The **perplexity** is easier to read: one over the mean factor, the number
-    of equally likely characters the model is choosing between.
+    A product of many factors soon becomes tiny. The **perplexity** is easier to read: one over the (geometric) mean factor,
+    the number of equally likely characters the model is choosing between.
     """
     picture = page.picture(factors, config)
     facts, following = picture.facts, picture["next"].sel(model="order τ")
@@ -210,7 +210,11 @@ def trained(config):
             ("characters x", f"({rows})", "a batch of windows of the text"),
             ("embedded e(x)", f"({rows}, {config.embedding})", "each character as a vector"),
             ("states h", f"({rows}, {config.hidden})", "the past of each character, always of this size"),
-            ("logits y", f"({rows}, {len(set(config.corpus))})", "a number for each character that may be next"),
+            (
+                "logits y",
+                f"({rows}, {len(set(config.corpus))})",
+                "a number for each that may be next; the first τ − 1 answers do not count",
+            ),
         )
 
 
@@ -264,7 +268,7 @@ def practice(config):
             "The whole past": "After a few characters its past is one that never occurred: from then on it can only guess, "
             "1 of 27, again and again.",
             "The last few characters": "It has seen most contexts of three characters before, and so it does best.",
-            "The last character": "It says little, but it has seen every context often: it never has to guess.",
+            "The last character": "It says little, but the model has seen every such past: it never has to guess.",
         },
         right="The whole past",
     )

@@ -61,7 +61,7 @@ def one_window(config):
         return
     left, right = st.columns([2, 1])
     with left:
-        caption = "Up to time 0 the series is for fitting. After it, free running reads only what it predicted itself."
+        caption = "Up to time 0 the series is for fitting. After it, free running sees no true value any more."
         title = "The series, and what the window predicts"
         series = picture["series"].sel(arm=name(config.tau))
         page.show(charts.curve, series, x="time", colour="line", height=240, title=title, caption=caption)
@@ -92,7 +92,7 @@ def how_long(config):
 
     A window that is too short has a *bias*: what it would need lies outside. Every further value brings one more weight,
     which is estimated from the same data: the *variance* grows, and weights begin to fit noise that will not come again.
-    On the fitted part the error can only fall.
+    On the fitted part of a series more weights fit better.
     """
     asked = page.question(
         "Double the window again and again. What does the error do on values that were held out?",
@@ -131,7 +131,8 @@ def further_ahead(config):
     """Further ahead: forecasts are made of forecasts, and their errors feed on each other.
 
     To look k steps ahead, a model predicts the next value, puts it into its window as if it were true, and goes on. What it
-    got wrong becomes its input. The error grows with k until the forecast is worth no more than the mean.
+    got wrong becomes its input. With a window that is too short the error grows with k until the forecast is worth no more
+    than the mean. With one that sees enough of the *two tones* it stays near the noise for many steps.
     """
     if config.data == TEXT:
         st.info(
@@ -155,7 +156,7 @@ def further_ahead(config):
     presets={"By heart": BY_HEART, "AR(2), linear": AR2 | LINEAR, "Text": WORDS | {"hidden": 64}},
 )
 def trained(config):
-    r"""Trained: the longest window gets the lowest training loss, and not the lowest held-out error.
+    r"""Trained: the longest window gets the lowest training loss, but its held-out error falls first and then rises.
 
     Now a network with one hidden layer reads the window, $h = \max(0, W_w w_t + b_w)$, and gradient descent finds its
     weights. Three networks learn the same targets; only their windows differ. Look for the lowest point of each held-out
@@ -281,7 +282,7 @@ def practice(config):
         "Three networks differ only in their window: 4, 16 and 64 values. Whose training loss ends lowest?",
         {
             "4": "It has the fewest weights, and sees the least.",
-            "16": "It may well be the best on held-out values. On the values it trains on, more weights fit better.",
+            "16": "At the end it may well be the best on held-out values. On the values it trains on, more weights fit better.",
             "64": "It has the most weights, and learns the training part by heart, noise and all.",
         },
         right="64",

@@ -76,14 +76,14 @@ def where_it_ends(config):
 
     If the start is known with probabilities $p_0$ (a row), then $p_0 P$ holds those one step later, and $p_0 P^n$ those n steps
     later. For most chains they end at π, the *stationary distribution*, $\pi = \pi P$, wherever the start was. What is left
-    of the start shrinks like $|\lambda_2|^n$, where λ₂ is the second largest eigenvalue of P.
+    of the start shrinks like $|\lambda_2|^n$, where λ₂ is the eigenvalue of P that is second in size.
     """
     picture = page.picture(table, config)
     facts, stays = picture.facts, picture["stays"]
     target = page.view_option("to", "Character to watch", stays.ticks["to"][0], choices=stays.ticks["to"])
     left, right = st.columns(2)
     with left:
-        caption = "Probability of that character, n steps after each of six others. Dotted: π."
+        caption = "Probability of that character, n steps after each of the commonest ones, at most six. Dotted: π."
         options = dict(
             x="n", colour="start", across=(0, 16), rules={"π": float(stays.sel(to=target).values)}, height=240
         )
@@ -127,7 +127,7 @@ def which_order(config):
     """Which order: a model of the true order predicts best; a shorter one misses something, a longer one sees too little.
 
     Now the source is known: it draws each symbol from the last k, and from nothing else. So the least possible loss is known
-    too, its *entropy rate*. Nine models count its symbols; the m-th looks at the last m. With every further symbol of
+    too, its *entropy rate*. Nine models count its symbols; model m looks at the last m, from 0 to 8. With every further symbol of
     context there are more contexts to count, and the same data.
     """
     asked = page.question(
@@ -192,7 +192,7 @@ def trained_on_more_and_more(config):
             )
             page.show(charts.curve, moment["loss"], title="Loss while the data arrive", caption=caption, **options)
         with right:
-            caption = "Left of k no data help. Right of k the line sinks as the data grow."
+            caption = "Left of k the line stops above the best possible. Right of k it sinks as the data grow."
             span = 0.9 * facts["floor"], 1.3 * facts["baseline"]
             options = dict(x="order", across=(0, 8), span=span, rules=limits(facts), height=240)
             page.show(charts.curve, moment["orders"], title="The same by order, now", caption=caption, **options)
@@ -209,7 +209,7 @@ def it_babbles(config):
     """It babbles: higher orders write better, and order 8 writes well because it copies.
 
     All orders have counted the same text and use the same random numbers. Order 0 knows frequencies only, order 1 pairs.
-    Nearly every context of eight characters occurs once in the text, so order 8 has no choice what follows. The idea is
+    Of the contexts of eight characters four in five occur once in the text, so order 8 mostly has no choice. The idea is
     Shannon's (1948).
     """
     facts = page.picture(walk, config).facts

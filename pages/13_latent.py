@@ -128,9 +128,9 @@ def untrained_memory(config):
 def trained(config):
     """Trained: the state answers after every wait, the windows only after those they see.
 
-    A state and two windows learn from the same rows, with about as many weights. No window gets below its dotted line, its
-    least loss. The longer window sees nearly every letter, but has to learn each place by itself. With short waits almost
-    every letter is in sight, and a window does as well as a state.
+    A state and two windows learn from the same rows, with about as many weights. On average no window gets below its dotted
+    line, its least loss. The longer window sees nearly every letter, but has to learn each place by itself. With short waits
+    almost every letter is in sight, and a window does as well as a state.
     """
     window, longer = map(name, config.orders)
 
@@ -224,11 +224,11 @@ def practice(config):
     page.exercise(
         "On a noisy sine an RNN does not beat a window of 16. Why?",
         {
-            "The past beyond the window holds nothing new": "A few values tell the phase; what is left is noise.",
+            "The past beyond the window adds hardly anything": "A few values tell the phase; most of what is left is noise.",
             "An RNN cannot learn a sine": "It does, and comes as near to the noise as the window.",
-            "Its state is too small": "A larger one changes nothing: there is nothing more to know.",
+            "Its state is too small": "A larger one changes little: there is hardly more to know.",
         },
-        right="The past beyond the window holds nothing new",
+        right="The past beyond the window adds hardly anything",
     )
     page.exercise(
         "A plain RNN learns waits of 24 here. What helps it?",

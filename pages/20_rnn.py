@@ -187,7 +187,7 @@ def trained(config):
 
 @page.scene("length", "hidden", "rate", "steps")
 def trained_to_write(config):
-    """Trained to write: with memory it forms words, without it does not.
+    """Trained to write: with memory it forms words, without it hardly any.
 
     To write, the network samples each character from its own probabilities, and the character is fed back as the next input.
     On the left it reads: more and more often its first guess is the right one. Rewind to the best moment and read there.

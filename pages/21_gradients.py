@@ -186,7 +186,11 @@ LOOKS = {  # what can be looked at while it trains: a signal, its title and capt
         "Gradient of this loss by lag",
         "‖dL/dh‖, a fixed batch; what diverged keeps its last curve.",
     ),
-    "step length": ("stride", "How far all weights move in one step", "The mean since the moment before."),
+    "step length": (
+        "stride",
+        "How far all weights move in one step",
+        "The distance covered since the moment before, over the number of steps.",
+    ),
     "√v̂": ("divisor", "√v̂, by which Adam divides its step", "The root of the mean over all weights."),
     "all moments": ("history", "Every moment's gradient curve", "A column a moment: log₁₀, the median over seeds."),
 }
@@ -246,7 +250,7 @@ def a_way_out(config):
 
     The next pages build LSTM and GRU. Both have a gate, a number between 0 and 1, that says how much of the old state is
     kept; along that path the gradient is multiplied by the gate and not by W. **Having gates is not enough**: as torch
-    starts them, at bias 0, they stand at ½, and both cells lose about as much a step as a plain RNN. Raise the bias.
+    starts them, at bias 0, they stand at ½, and both cells lose nearly as much a step as a plain RNN. Raise the bias.
 
     For small states the slope can be predicted; λ(W) are the eigenvalues of the candidate's weights:
     - LSTM: $\log_{10} \max |\text{forget} + \text{input} \cdot \text{output} \cdot \lambda(W)|$
@@ -256,7 +260,9 @@ def a_way_out(config):
     slopes = picture.facts["slopes"].items()
     wide, narrow = st.columns([3, 1], vertical_alignment="center")
     with wide:
-        caption = "torch's default weights, no bias but the one you set; noise at every gate. First seed, 8 rows."
+        caption = (
+            "torch's default weights, all biases zero except the one you set; noise at every gate. First seed, 8 rows."
+        )
         title = "Length of the gradient through three untrained cells"
         by_lag(config.length, picture["gated"], colour="arm", log=True, title=title, caption=caption)
     with narrow:

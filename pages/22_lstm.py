@@ -1,6 +1,6 @@
 """LSTM: gates decide what is kept, and their bias decides where they begin.
 
-A gate is a factor between 0 and 1. An untrained one without a bias stands at ½, and halves the memory at every step.
+A gate is a factor between 0 and 1. An untrained one without a bias stands near ½, and about halves the memory at every step.
 """
 
 import streamlit as st
@@ -202,9 +202,9 @@ def reset(config):
     """Reset, trained: a forget gate learns to close at a mark and to stay open elsewhere.
 
     At every step comes a value, sometimes with a **mark**. *Reset:* give a fifth of the sum of all values since the last
-    mark. *Hold:* give the value of the last mark. One or two units can do it; of 16 each gate closes less. *Written* is
-    i·g: nothing is written when i **or** g is near zero. A gate that starts almost fully open may not learn to close in
-    time.
+    mark. *Hold:* give the value of the last mark. One or two units can do it; with 16 the gates at marks and elsewhere differ
+    less. *Written* is i·g: nothing is written when i **or** g is near zero. A gate that starts almost fully open may not
+    learn to close in time.
     """
 
     def figures(moment):

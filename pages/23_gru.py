@@ -47,8 +47,12 @@ def one_state(config):
     **reset gate** r says how much of the past the candidate may use. ⊙ multiplies unit by unit, σ is the logistic function.
     """
     picture = page.picture(inside, config)
-    left, right = st.columns([6, 5], gap="medium")
+    left, right = st.columns([5, 6], gap="medium")
     with left:
+        shown = page.view_option("inside", "Show", "state h", choices=GATES)
+        look(picture, GATES[shown], "GRU")
+        page.badge(picture.facts["agreement"])
+    with right:
         equations(config.convention)
         page.table(
             ("LSTM", "GRU"),
@@ -57,10 +61,6 @@ def one_state(config):
             ("output gate $o$", "none: the whole state is shown"),
             ("candidate $g$ sees all of $h_{t-1}$", "candidate $n$ sees what the reset gate $r$ lets through"),
         )
-    with right:
-        shown = page.view_option("inside", "Show", "state h", choices=GATES)
-        look(picture, GATES[shown], "GRU")
-        page.badge(picture.facts["agreement"])
 
 
 @page.scene("hidden", "convention", "task")
@@ -206,8 +206,9 @@ def trained_gates(config):
     """Gates, trained: they divide the work, and a few units hold what will be asked.
 
     For every cue a few units learn to stay open, with half-lives longer than the sequence; which they are depends on the cue.
-    Most units keep a few steps. The LSTM opens nearly all. In *temporal order* half-lives of a quarter of the sequence are
-    enough: a tenth of a memory can be read, and the candidate may write it anew, which half-lives do not count.
+    Most units keep a few steps. The LSTM, whose gates begin nearly open at bias 4, keeps them so. In *temporal order*
+    half-lives of a quarter of the sequence are enough: a tenth of a memory can be read, and the candidate may write it anew,
+    which half-lives do not count.
     """
 
     def figures(moment):

@@ -135,7 +135,7 @@ def trained_road(config):
 
 @page.scene("hidden", "sizes", presets={"Equal hidden size": {}, "Equal parameters": {"sizes": "equal parameters"}})
 def fair(config):
-    """Fair how: with equal units the LSTM has four times the weights of the RNN, with equal weights fewer units.
+    """Fair how: with equal units the LSTM has about four times the weights of the RNN, with equal weights fewer units.
 
     Every gate and every candidate brings a block of weights, as large as a whole RNN. So "the same size" can mean two things.
     Choose one, and go back to the scenes before: is it the size that decides? A step does not take the same time either.

@@ -85,8 +85,8 @@ def query_and_key(config):
     r"""Query and key: two matrices make them of each word, and a dot product says how well they match.
 
     Step 1 is a matrix product: $q = x W_q^\top$, $k = x W_k^\top$ and $v = x W_v^\top$ for every word's vector x. Step 2
-    compares each query with each key, entry by entry: $q \cdot k$, the *score*. A large score means that both vectors
-    point the same way. Query and key need the same number of entries, d_k, or they could not be multiplied.
+    compares each query with each key, entry by entry: $q \cdot k$, the *score*. The more both vectors point the
+    same way, the larger it is. Query and key need the same number of entries, d_k, or they could not be multiplied.
     """
     picture = page.picture(five_steps, config)
     tokens = picture.facts["tokens"]
@@ -120,7 +120,7 @@ def softmax(config):
     with pictures:
         left, right = st.columns(2)
     with left:
-        square(picture["scaled"], query, "3 · Scores, divided by √d_k", "The same picture, smaller numbers.")
+        square(picture["scaled"], query, "3 · Scores, divided by √d_k", "The same picture on another scale.")
     with right:
         square(picture["weights"], query, "4 · Weights", "Each row adds up to 1.")
     digits = arithmetic(picture, query, key, 0)
@@ -218,7 +218,7 @@ def trained(config):
     """
     asked = page.question(
         "Before training, each row of weights is as uneven as chance makes it. What does the map look like at the end?",
-        ["As before", "One bright column", "One bright cell a row"],
+        ["No clear pattern", "One bright column", "One bright cell a row"],
     )
     if not asked:
         return
@@ -233,13 +233,15 @@ def trained(config):
             page.show(charts.heat, moment[name], caption=caption, height=220, **axes)
         if moment.step == config.steps:
             own, column = moment.facts["right"], moment.facts["column"]
-            verdict = "One bright cell a row" if own > 0.5 else "One bright column" if column > 0.5 else "As before"
+            verdict = (
+                "One bright cell a row" if own > 0.5 else "One bright column" if column > 0.5 else "No clear pattern"
+            )
             asked.answer(verdict, f"On average {own:.0%} of a row's weight is on the key that was asked for.")
 
     page.play(run, config, figures)
     st.caption(
-        "At d_k = 1 a key is one number, too few to tell six letters apart. At d_v = 1 the weights still find the right key; "
-        "one number can name six digits, but learning to tell them apart takes longer than 300 steps."
+        "At d_k = 1 a key is one number, and only the largest or the smallest can get most of the weight. At d_v = 1 the weights "
+        "still find the right key; one number can name six digits, but learning to tell them apart takes longer than 300 steps."
     )
 
 

@@ -141,9 +141,10 @@ def trained(config):
     """Trained: from equal weights and equal data, one head fails where several succeed.
 
     Nothing bypasses the attention, and there is no second layer. Of 40 starts of one head, trained to name both neighbours,
-    39 ended near half of each: they know which two symbols it is, but not their order. Both answers were right in 6 to
-    20 % of cases. A fixed rule, say *the smaller one first*, would reach 53 %; but both orders are equally likely, so the
-    loss does not reward it. The first seed on screen is the other one: it reads one neighbour and guesses the other.
+    39 end near half of each, most of them within 300 steps: they know which two symbols it is, but not their order. Both
+    answers were right in 6 to 20 % of cases by then. A fixed rule, say *the smaller one first*, would reach 53 %; but both
+    orders are equally likely, so the loss does not reward it. The first seed on screen is the other one: it reads one
+    neighbour and guesses the other.
     """
     st.caption(f"**{config.task}:** {TASKS[config.task]}")
     asked = page.question(
@@ -187,9 +188,9 @@ def trained(config):
 def who_carries_what(config):
     """Trained heads: each carries one answer, and without it that answer is lost.
 
-    This is the same training. The maps show where each head looks at this moment, for one row that was never trained on.
-    The bars show what happens when the reads of one head are replaced by zeros, without any new training. Some starts end
-    with two heads on the same place: for the neighbours about one in twenty.
+    This is the same training. The maps show where each head looks at this moment, for one row that was never trained on. The
+    bars show what happens when the reads of one head are replaced by zeros, without any new training. Some starts end with
+    two heads on the same place, as in *Two heads, one place*.
     """
     where = {
         "neighbours": "A diagonal beside the middle is a head that reads one neighbour.",

@@ -141,7 +141,11 @@ def a_turn(config):
             ("$x$", f"{config.length} × {config.width}", "tokens, embedded"),
             ("sinusoidal", f"{config.length} × {config.width}", "added to x; nothing to learn; any length"),
             ("learned", f"{config.tested[-1]} × {config.width}", "added to x; learned where training rows reach"),
-            ("rotary", f"{config.length} × {config.width // config.heads}", "angles for q and k of each head"),
+            (
+                "rotary",
+                f"{config.length} × {config.width // config.heads}",
+                "q and k of each head, whose entries are turned in pairs",
+            ),
         )
         page.metrics(Largest_error=(f"{picture.facts['turn']:.0e}", "Of the equation, over all places and all k here."))
 

@@ -120,9 +120,9 @@ def inside(config):
 def any_length(config):
     """Any length: the same weights read rows of every length in one pass, if padding is masked.
 
-    No matrix of an encoder has the length of the sequence as a size. Rows of different lengths are filled up with
-    *padding* and read together. A mask tells attention which keys are padding; they get the weight 0. Then each row's
-    outputs are those of the row alone, up to rounding in the seventh digit. Read like tokens, padding changes everything.
+    No matrix of an encoder has the length of the sequence as a size. Rows of different lengths are filled up with *padding*
+    and read together. A mask tells attention which keys are padding; they get the weight 0. Then each row's outputs are those
+    of the row alone, up to rounding in the seventh digit. Read like tokens, padding changes the outputs of every row.
     """
     picture = page.picture(padding, config)
     page.show(

@@ -260,7 +260,7 @@ def practice(config):
         "The training loss of a language model is below the entropy of its source. What may be the reason?",
         {
             "it saw the answers, or learned its rows by heart": "With fresh rows for every batch only the first is left.",
-            "it is a very good model": "No model that sees only the past is below the entropy, on average.",
+            "it is a very good model": "On new rows no model that sees only the past is below the entropy, on average.",
             "its learning rate is too low": "Then it would still be above.",
         },
         right="it saw the answers, or learned its rows by heart",

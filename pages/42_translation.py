@@ -32,21 +32,11 @@ def two_texts(config):
     A network of fixed size maps so many numbers to so many numbers. Here an *encoder* reads a text of any length, and a
     *decoder* writes another one, symbol by symbol, until it writes the end sign. Nobody tells it which place of the input
     belongs to which output. For some tasks the pairs themselves know (the map): one place tells all about a symbol. With
-    mixed lengths no fixed place does; the length has to be known first.
+    mixed lengths no fixed place tells a digit; the length has to be known first.
     """
     picture, found = page.picture(pairs, config), page.picture(examples, config).facts["examples"]
-    left, right = st.columns([3, 2])
+    left, right = st.columns([2, 3])
     with left:
-        page.table(
-            ("", "read", "write", "length"),
-            *((name, f"`{x}`", f"`{y}`", f"{len(x)} → {len(y)}") for name, (x, y) in found.items()),
-        )
-        read, written = map(len, picture.facts["characters"])
-        page.metrics(
-            Characters_read=(f"{read}", "How many different ones the sources of this task have."),
-            Characters_written=(f"{written}", "How many different ones its targets have, without the end sign."),
-        )
-    with right:
         page.show(
             charts.heat,
             picture["known"],
@@ -55,6 +45,16 @@ def two_texts(config):
             title="What the pairs say: where the answer stands",
             caption="Share of an output symbol's uncertainty that one input place alone takes away: 2,000 pairs of the task "
             f"{config.task}, without a model. The last output is the end sign.",
+        )
+    with right:
+        page.table(
+            ("", "read", "write", "length"),
+            *((name, f"`{x}`", f"`{y}`", f"{len(x)} → {len(y)}") for name, (x, y) in found.items()),
+        )
+        read, written = map(len, picture.facts["characters"])
+        page.metrics(
+            Characters_read=(f"{read}", "How many different ones the sources of this task have."),
+            Characters_written=(f"{written}", "How many different ones its targets have, without the end sign."),
         )
 
 
@@ -144,7 +144,7 @@ def reading(config, moment, edited):
 
 @page.scene(*TRAINING, presets=SAMPLES | SMALL)
 def trained(config):
-    """Trained: any weight on a wrong place costs loss, and so the map forms.
+    """Trained: weight on a wrong place costs loss, and so the map forms.
 
     Pairs are all that the model sees. A model without positions, trained beside it, sees all places alike: it can know which
     digits there are, but not where. *Sorting* needs no order, and it learns that. *Dates*: look at the years it writes. With
@@ -281,7 +281,7 @@ def practice(config):
         {
             "the right symbols so far": "Teacher forcing: all positions are trained at once.",
             "its own symbols so far": "That is what it gets when it writes.",
-            "the source alone": "Then it could not know how far it has got.",
+            "the source alone": "Then it could not know what it has written so far.",
         },
         right="the right symbols so far",
     )

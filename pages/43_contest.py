@@ -55,11 +55,16 @@ def needle(config):
     Noise hides one value, in the first quarter, after a marker. The last token asks for it. All see the same batches; the
     two LSTMs start from the same weights but for the bias. The RNN, the GRU and the LSTM as torch draws it get no gradient
     that tells them to keep the start. With its forget gates open from the start an LSTM comes close, so this is about paths.
-    The contest is fair in weights and batches, not in what is known about starting an LSTM.
+    The contest is fair in width and batches, not in what is known about starting an LSTM.
     """
     asked = page.question(
         "Who has learned to answer at the end?",
-        ["all of them", "the encoder and both LSTMs", "the encoder, and perhaps the LSTM with forget bias 3", "nobody"],
+        [
+            "every one",
+            "an RNN, a GRU or the plain LSTM too",
+            "the encoder, and perhaps the LSTM with forget bias 3",
+            "nobody",
+        ],
     )
     if not asked:
         return
@@ -67,7 +72,8 @@ def needle(config):
     def figures(moment):
         left, right = st.columns(2)
         with left:
-            page.losses(moment, height=220)
+            caption = "Mean loss on fresh batches since the moment before; line: median, band: range of the seeds."
+            page.losses(moment, caption, height=220)
         with right:
             page.progress(
                 moment,
@@ -87,7 +93,7 @@ def needle(config):
             elif able <= {ENCODER, OPEN}:
                 verdict = "the encoder, and perhaps the LSTM with forget bias 3"
             else:
-                verdict = "the encoder and both LSTMs" if able == {ENCODER, "LSTM", OPEN} else "all of them"
+                verdict = "every one" if able == set(learned) else "an RNN, a GRU or the plain LSTM too"
             asked.answer(verdict, f"Right answers: {told}. More than half counts as learned.")
 
     page.play(run, config, figures)

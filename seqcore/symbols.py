@@ -74,7 +74,7 @@ SYMBOLS: dict[str, Symbol] = {
     "right": Symbol("share of right answers", "On a fixed batch that was never trained on.", "share"),
     "next": Symbol("P(xₜ | past)", "The probability of the character that came, given those before it.", "share"),
     "sofar": Symbol("P(x₁ … xₜ)", "The product of all the conditional probabilities up to here."),
-    "perplexity": Symbol("perplexity", "Among how many equally likely characters one has to choose, on average."),
+    "perplexity": Symbol("perplexity", "The number of equally likely characters it is choosing between, on average."),
     "best": Symbol("perplexity", "The lowest so far."),
     "collapse": Symbol("share", "Of contexts, or of held-out characters, by the length of the context.", "share"),
     "mask": Symbol("is a character", "1 where a row has a character, 0 where it has padding.", "share"),

@@ -65,7 +65,7 @@ class Reader:
         look["reduced_motion"] = "reduce" if still else "no-preference"
         self.context = browser.new_context(**({"viewport": {"width": 1400, "height": 900}} | look))
         self.page = self.context.new_page()
-        self.page.set_default_timeout(40_000)
+        self.page.set_default_timeout(20_000)
         self.url, self.errors = url, []
         self.page.on("console", self._listen)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -102,6 +102,14 @@ class Reader:
         self.page.evaluate("() => document.activeElement.blur()")
         self.page.keyboard.press(key)
         return self.settle()
+
+    def show(self) -> "Reader":
+        """Ask to be shown what waits for an answer, if something does."""
+        waiting = self.page.get_by_role("button", name="Show me")
+        if waiting.count():
+            waiting.first.click()
+            self.settle()
+        return self
 
     def sentence(self) -> str:
         """The sentence of the scene that is open."""

@@ -16,6 +16,7 @@ ALLOWED = {
     "pages": {"streamlit", "seqcore.experiments", "view"},
     "view": {
         "streamlit",
+        "altair",
         "pandas",
         "pyarrow",
         "numpy",

@@ -71,7 +71,7 @@ def test_a_deep_link_to_a_cold_server_opens_that_page_and_scene(browser):
 
 @pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
 def test_a_training_starts_by_itself_pauses_steps_and_resets(read, path):
-    reader = read(f"{address_of(path)}?scene={training_scene(path)}")
+    reader = read(f"{address_of(path)}?scene={training_scene(path)}").show()
     if "Pause" not in reader.label() and "✓" not in reader.label():
         reader.wait_for_label("Pause")
     reader.wait_for_step(1)
@@ -116,10 +116,7 @@ def test_next_leads_through_all_scenes_and_on_to_the_next_page(read, path):
     reader, scenes = read(address_of(path)), scenes_of(path)
     for number, (_, sentence, _) in enumerate(scenes, 1):
         reader.eventually(lambda: reader.sentence().lower()[:12] == sentence.lower()[:12], f"scene {number}")  # noqa: B023
-        show = reader.page.get_by_role("button", name="Show me")
-        if show.count():
-            show.first.click()
-            reader.settle()
+        reader.show()
         reader.page.locator("[data-testid=stMain]").evaluate("main => main.scrollTo(0, 10_000)")
         reader.press("n")
         if number < len(scenes):

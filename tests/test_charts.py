@@ -380,3 +380,13 @@ def test_a_table_holds_the_whole_signal():
     assert list(table.columns) == ["arm", "seed", "step", "loss"]
     assert len(table) == LOSS.values.size
     assert table.iloc[0].tolist() == ["with", 0, 0, 1.0]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_chart_is_one_of_altairs_with_its_rows_in_it(case):
+    chart, signals, options = CASES[case]
+    made = chart.altair(*signals, **options)
+    written = made.to_dict()  # which checks it against the schema
+    assert written["data"]["values"][0]["kind"] == "frame"
+    assert len(written["data"]["values"]) == len(chart.rows(*signals, **options))
+    assert "values" not in chart.specification([signal.name for signal in signals], **options)["data"]

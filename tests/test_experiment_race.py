@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from flow import flow
 from parity import gap, noise
 
 from seqcore.experiments import last
@@ -11,7 +12,6 @@ from seqcore.models.gru import GRU
 from seqcore.models.latent import Readout
 from seqcore.models.lstm import LSTM
 from seqcore.models.rnn import RNN
-from seqcore.probes.gates import flow
 from seqcore.probes.gradients import descend
 from seqcore.probes.reach import by_lag, reach
 from seqcore.tasks.recall import Adding

@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+from flow import flow
 from parity import gap, noise
 
 from seqcore.models.gru import GRU
 from seqcore.models.lstm import LSTM
-from seqcore.probes.gates import flow, half_life, highway, linear_slope, written
+from seqcore.probes.gates import half_life, highway, linear_slope
 from seqcore.probes.gradients import last_state, norm, slope
 
 
@@ -75,13 +76,6 @@ def test_half_life_counts_steps_until_half_is_left():
 def test_half_life_of_something_that_is_no_gate_is_refused(f):
     with pytest.raises(ValueError, match=f"f = {f} is not from 0 to 1"):
         half_life(torch.tensor([0.5, f]))
-
-
-def test_what_was_written_is_what_the_cell_gained():
-    model = LSTM(2, 3, generator=torch.Generator().manual_seed(1)).double()
-    gates = model.gates(noise(2, 5, 2))
-    before = torch.cat([torch.zeros(2, 1, 3), gates.c[:, :-1]], dim=1)
-    assert gap(written(gates), (gates.c - gates.f * before).abs()) <= 1e-12
 
 
 # 64 units, 100 steps, default weights, no biases but one, noise of 0.1 straight into every gate

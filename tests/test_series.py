@@ -2,6 +2,7 @@
 
 import math
 import statistics
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -157,3 +158,13 @@ def test_the_largest_table_that_is_allowed_is_read():
     columns, _ = read(table("x", "{i}", 20_000))
     assert len(columns["x"]) == 20_000
     assert math.isfinite(Series(standardised(columns["x"]), 16).baseline)
+
+
+def test_a_million_columns_are_refused_before_they_are_taken_apart():
+    wide = ",".join(["1"] * 1_000_000)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="1,000,000 columns, more than 100"):
+        read("\n".join([wide, wide]))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 5 * len(wide), "the text itself twice, and no cell"

@@ -58,24 +58,24 @@ def widget(knob: Knob) -> None:
     numbers = len(knob.choices) > 2 and all(type(choice) in (int, float) for choice in knob.choices)
     match knob.kind:
         case "choice" if numbers:
-            st.select_slider(knob.label, knob.choices, **common)
+            st.select_slider(knob.label, knob.choices, knob.default, **common)
         case "choice" if len(knob.choices) <= 4 and sum(len(str(choice)) + 3 for choice in knob.choices) <= 36:
-            st.segmented_control(knob.label, knob.choices, required=True, **common)
+            st.segmented_control(knob.label, knob.choices, default=knob.default, required=True, **common)
         case "choice":
-            st.selectbox(knob.label, knob.choices, **common)
+            st.selectbox(knob.label, knob.choices, index=knob.choices.index(knob.default), **common)
         case "truth":
-            st.toggle(knob.label, **common)
+            st.toggle(knob.label, knob.default, **common)
         case "text" if knob.high > 200:
-            st.text_area(knob.label, max_chars=int(knob.high), **common)
+            st.text_area(knob.label, knob.default, max_chars=int(knob.high), **common)
         case "text":
-            st.text_input(knob.label, max_chars=int(knob.high), **common)
+            st.text_input(knob.label, knob.default, max_chars=int(knob.high), **common)
         case _ if knob.scale == "log":
-            st.select_slider(knob.label, knob.grid, **common)
+            st.select_slider(knob.label, knob.grid, knob.default, **common)
         case "whole":
-            st.slider(knob.label, int(knob.low), int(knob.high), step=int(knob.step or 1), **common)
+            st.slider(knob.label, int(knob.low), int(knob.high), knob.default, step=int(knob.step or 1), **common)
         case "number":
             step = knob.step or (knob.high - knob.low) / 100
-            st.slider(knob.label, float(knob.low), float(knob.high), step=step, **common)
+            st.slider(knob.label, float(knob.low), float(knob.high), float(knob.default), step=step, **common)
 
 
 def config_of(config: type[Config]) -> Config:

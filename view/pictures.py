@@ -11,10 +11,12 @@ import streamlit as st
 from seqcore import knobs
 from seqcore.record import Signal, Snapshot
 from seqcore.runs import Store
+from seqcore.symbols import symbol
 from view import charts, visit
 
 STYLE = """<style>
-.figure-head { font-size: 0.875rem; line-height: 1.35; min-height: 1.35em }
+.figure-head { font-size: 0.875rem; line-height: 1.35 }
+#vg-tooltip-element { white-space: pre-line }
 .figure-head b { font-weight: 600 }
 .legend { display: flex; flex-wrap: wrap; gap: 0 0.9rem }
 .legend span { display: inline-flex; align-items: center; gap: 0.35rem; white-space: nowrap }
@@ -63,8 +65,7 @@ def show(chart: Any, *signals: Signal, caption: str = "", title: str = "", **opt
     names = tuple(signal.name for signal in signals)
     rows = chart.rows(*signals, **options)
     with st.container(gap=None):
-        if head := _head(title, chart.legend(*signals, **options)):
-            st.html(head)
+        st.html(_head(title, symbol(names[0]).sentence, chart.legend(*signals, **options)))
         st.vega_lite_chart(
             rows,
             chart.specification(names=names, **options),
@@ -80,15 +81,19 @@ def show(chart: Any, *signals: Signal, caption: str = "", title: str = "", **opt
         )
 
 
-def _head(title: str, entries: Iterable[charts.Entry]) -> str:
-    """Title and legend as HTML, so that the names of lines may change without a new chart, and wrap on a phone."""
-    words = f"<b>{html.escape(title)}</b>" if title else ""
+def _head(title: str, meaning: str, entries: Iterable[charts.Entry]) -> str:
+    """Title and legend as HTML, so that the names of lines may change without a new chart, and wrap on a phone.
+
+    meaning  what the signal is, which pointing at the title tells
+    """
+    words = f'<b title="{html.escape(meaning)}">{html.escape(title)}</b>' if title else ""
     marks = "".join(
         f'<span><i class="{entry.style}" style="--tint: {entry.colour}"></i>{html.escape(entry.name)}</span>'
         for entry in entries
     )
     legend = f'<div class="legend">{marks}</div>' if marks else ""
-    return f'<div class="figure-head">{words}{legend}</div>' if words or legend else ""
+    # Also where there is neither: a picture whose place on the page shifts is built anew.
+    return f'<div class="figure-head">{words}{legend}</div>'
 
 
 def progress(moment: Snapshot, name: str, **options: Any) -> None:

@@ -304,10 +304,7 @@ def _csv(signal: Signal) -> str:
 def _take(make: Callable[[Any], Run], run: Run) -> None:
     """The same picture outside: three lines of Python, and the numbers as a table."""
     module, config = make.__module__.rsplit(".", 1)[-1], run.config
-    changed = {
-        name: getattr(config, name) for name, knob in config.knobs().items() if getattr(config, name) != knob.default
-    }
-    turned = ", ".join(f"{name}={value!r}" for name, value in changed.items())
+    turned = ", ".join(f"{name}={getattr(config, name)!r}" for name in config.address())
     with st.expander("Take it with you"):
         st.code(
             f"from seqcore.experiments import last, {module}\n\n"

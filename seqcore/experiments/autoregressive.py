@@ -53,7 +53,7 @@ own_text = functools.partial(text.read, longest=TEXT_LIMIT)
 
 
 def logistic(length: int) -> str:
-    """x_{t+1} = 3.9 x_t (1 - x_t), as a table of one column: no noise, no period, and no straight line predicts it."""
+    """x_{t+1} = 3.9 x_t (1 - x_t), as a table of one column: no noise and no period; no line predicts it well."""
     x = [0.3]
     while len(x) < length:
         x.append(3.9 * x[-1] * (1 - x[-1]))

@@ -47,6 +47,7 @@ BIASES = (0.0, 1.0, 3.0, 6.0)
 SWEPT = tuple(float(bias) for bias in range(9))
 BATCH, CLIP, MARKED_RATE = 32, 1.0, 0.03
 TESTED, PROBED = 128, 4
+COST = 2.5  # of a step, in the steps of an RNN of as many units
 UNITS_SHOWN = 32
 MARKS_WANTED = 4
 TIMES = 30  # how often a training is looked into
@@ -207,7 +208,7 @@ def run(config: Config) -> Run:
         config,
         {name: partial(trainer, bias=bias) for name, bias in config.arms.items()},
         lambda seed, generator: task.batch(BATCH, generator),
-        load=config.length,
+        load=COST * config.length,
         measures=[Measure(right, times=TIMES), Measure(highways, times=TIMES)],
         facts={"baseline": task.baseline},
     )
@@ -259,7 +260,7 @@ def run_marked(config: Config) -> Run:
         config,
         {name_of(config.start): trainer},
         lambda seed, generator: task.batch(BATCH, generator),
-        load=config.length,
+        load=COST * config.length,
         measures=[Measure(forget, series=("forget",)), Measure(first)],
         facts={"baseline": task.baseline, "look_at": look_at},
     )

@@ -2,7 +2,7 @@
 
     ω_i = 10000^(-2i/width)                              (width/2,)        radians a step
     PE(p, 2i) = sin(p ω_i)   PE(p, 2i+1) = cos(p ω_i)    (time, width)     added to the inputs
-    PE(p+k) = R_k PE(p)                                  (width, width)    R_k turns every pair by k ω_i
+    PE(p+k) = R_kᵀ PE(p)                                 (width, width)    R_k turns every pair by k ω_i
 
 Sinusoids are from Vaswani et al. (2017), section 3.5, which also tries a learned table. Rotary positions (Su et al.
 2021, section 3.2) add nothing: they turn the pairs of queries and keys by p ω_i, so that a score depends on the
@@ -41,7 +41,7 @@ def sinusoidal(length: int, width: int, start: int = 0, dtype: torch.dtype = tor
 
 
 def shift(k: int, width: int) -> Tensor:
-    """R_k (width, width), float64: the rotation with PE(p + k) = R_k PE(p) for every p."""
+    """R_kᵀ (width, width), float64: the rotation with PE(p + k) = R_kᵀ PE(p) for every p."""
     angles = k * frequencies(width)
     c, s = angles.cos(), angles.sin()
     return torch.block_diag(*torch.stack([c, s, -s, c], -1).unflatten(-1, (2, 2)))

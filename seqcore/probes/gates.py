@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from seqcore.models.gru import GRU
-from seqcore.models.lstm import LSTM, State
+from seqcore.models.lstm import LSTM
 from seqcore.probes.gradients import norm
 
 
@@ -53,28 +53,6 @@ def highway(model: LSTM, x: Tensor) -> Highway:
     return Highway(norm(torch.stack(total, dim=1)), norm(direct))
 
 
-class Flow(NamedTuple):
-    """Gradient norms by time, (batch, time) float64.
-
-    h  ‖dL/dh_t‖: h_t moves and c_t does not
-    c  ‖dL/dc_t‖: c_t moves, and h_t = o_t ⊙ tanh(c_t) with it
-    """
-
-    h: Tensor
-    c: Tensor
-
-
-def flow(model: LSTM, x: Tensor, loss: Callable[[Tensor], Tensor]) -> Flow:
-    """How the gradient of a loss divides between the two states an LSTM carries; one backward pass.
-
-    x: (batch, time, inputs); loss: maps the outputs (batch, time, hidden), in float64, to a scalar that sums over rows.
-    """
-    y, trail = copy.deepcopy(model).double().trace(x.double())
-    states = [state.h for state in trail] + [state.c for state in trail]
-    by_h, by_c = torch.stack(torch.autograd.grad(loss(y), states), dim=1).chunk(2, dim=1)
-    return Flow(norm(by_h), norm(by_c))
-
-
 def half_life(f: Tensor) -> Tensor:
     """Steps until a cell that nothing is written to has lost half of itself: (..., hidden) -> (hidden,).
 
@@ -86,14 +64,6 @@ def half_life(f: Tensor) -> Tensor:
     if len(outside):
         raise ValueError(f"f = {outside[0]:.3g} is not from 0 to 1")
     return math.log(2) / f.reshape(-1, f.shape[-1]).log().mean(0).abs()
-
-
-def written(state: State) -> Tensor:
-    """|i_t ⊙ g_t|, what was added to the cell, of one step or of all.
-
-    Look at this rather than at i: a network that writes nothing may close the gate or offer a candidate near zero.
-    """
-    return (state.i * state.g).abs()
 
 
 def linear_slope(model: LSTM | GRU) -> float:

@@ -125,8 +125,8 @@ def slope(norms: Tensor) -> tuple[float, float]:
 class Theory(NamedTuple):
     """Decades a step that the gradient should lose or gain, by four rules.
 
-    bound        log10(σ_max · mean φ'): the textbook line, up to a factor 1.8 a step too high; strictly a bound only
-                 with the largest φ' in place of the mean
+    bound        log10(σ_max · mean φ'): the textbook line, up to a factor of two a step too high for a random W;
+                 strictly a bound only with the largest φ' in place of the mean
     radius       log10(ρ · mean φ'): spectral radius instead of largest singular value
     mean_square  ½ log10(‖W‖²_F / H · mean φ'²): exact on average for orthogonal W
     lyapunov     the largest Lyapunov exponent: the growth of one direction carried forward; right for every W

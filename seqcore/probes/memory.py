@@ -4,7 +4,7 @@
     s_t     = ‖∂y/∂x_t‖                                 saliency: how far an answer moves with the input at t
 
 A probe reads what can be read off linearly (Alain & Bengio 2016): a low score does not prove that the
-past is forgotten, only that no straight line finds it. Saliency after Simonyan et al. 2014; it holds for
+past is forgotten, only that no linear readout recovers it. Saliency after Simonyan et al. 2014; it holds for
 infinitesimal changes at this input.
 """
 

@@ -5,7 +5,8 @@
     floor    = Σ_c π(c) H(P[c])        the entropy rate: no honest model is below it
     baseline = H(Σ_c π(c) P[c])        the entropy of single symbols: what knowing their frequencies costs
 
-A loss below the floor has one explanation: the model saw the answer.
+A loss below the floor has two explanations: the model saw the answer, or has learned its rows by heart. Where every batch is
+fresh, only the first is left.
 """
 
 from __future__ import annotations

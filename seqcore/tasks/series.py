@@ -13,7 +13,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ NOISE = 0.2
 TRAINING = 0.6  # the share of a series that is for training
 SHORTEST, LONGEST = 50, 20_000  # rows of a reader's file
 COLUMNS = 100
+TRIED = 100  # rows, to tell the separators apart
 SIZE = 4_000_000  # characters of a reader's file
 SETTLE = 500  # steps until an AR(2) has forgotten where it began: 0.9^(500/2) = 4e-12
 
@@ -163,16 +164,12 @@ def read(raw: bytes | str) -> Table:
     text = decode(raw)
     if len(text) > SIZE:
         raise ValueError(f"the table has {len(text):,} characters, more than {SIZE:,}")
-    rows = max((_rows(text, separator) for separator in ";\t,"), key=_numbers)
+    separator = max(_separators(text), key=lambda each: _numbers(list(islice(_rows(text, each), TRIED))))
+    rows = list(islice(_no_wider(_rows(text, separator)), LONGEST + 2))
     width = len(rows[0].cells) if rows else 0
     header, rows = (rows[0].cells, rows[1:]) if rows and not _numbers(rows[:1]) else ([], rows)
     if not SHORTEST <= len(rows) <= LONGEST:
         raise ValueError(f"the table has {len(rows):,} rows of values, not from {SHORTEST} to {LONGEST:,}")
-    if width > COLUMNS:
-        raise ValueError(f"the table has {width:,} columns, more than {COLUMNS}")
-    for line, cells in rows:
-        if len(cells) > width:
-            raise ValueError(f"line {line} has {len(cells):,} cells, more than the {width} of the first row")
     columns, refused = {}, {}
     for k, name in enumerate(_names(header, width)):
         cells = [row.cells[k].strip() if k < len(row.cells) else "" for row in rows]
@@ -187,19 +184,41 @@ def read(raw: bytes | str) -> Table:
     return Table(columns, refused)
 
 
-def _rows(text: str, separator: str) -> list[Row]:
-    """The rows of a table, as many as are allowed and a few more, so that too many are noticed."""
+def _separators(text: str) -> str:
+    """The separators that give a first line no more cells than there may be columns: a wider one is never taken apart.
+
+    Raises ValueError where every separator that there is gives too many.
+    """
+    first = text.lstrip().partition("\n")[0]
+    counts = {separator: first.count(separator) for separator in ";\t,"}
+    few = "".join(separator for separator, count in counts.items() if count < COLUMNS)
+    if not any(counts[separator] for separator in few) and max(counts.values()) >= COLUMNS:
+        raise ValueError(f"the table has {max(counts.values()) + 1:,} columns, more than {COLUMNS}")
+    return few
+
+
+def _rows(text: str, separator: str) -> Iterator[Row]:
+    """The rows of a table that are not empty, one after the other."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
-        rows = (Row(reader.line_num, cells) for cells in reader)
-        return list(islice((row for row in rows if any(map(str.strip, row.cells))), LONGEST + 2))
+        yield from (Row(reader.line_num, cells) for cells in reader if any(map(str.strip, cells)))
     except csv.Error as error:
         raise ValueError(f"the table cannot be read: {error}") from error
 
 
+def _no_wider(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows as long as none is wider than the first. Raises ValueError at one that is."""
+    width = 0
+    for line, cells in rows:
+        width = width or len(cells)
+        if len(cells) > width:
+            raise ValueError(f"line {line} has {len(cells):,} cells, more than the {width} of the first row")
+        yield Row(line, cells)
+
+
 def _numbers(rows: list[Row]) -> int:
     """How many cells of rows as wide as the first hold numbers; a hundred rows are enough to tell separators apart."""
-    wide = [row.cells for row in rows[:100] if len(row.cells) == len(rows[0].cells)]
+    wide = [row.cells for row in rows[:TRIED] if len(row.cells) == len(rows[0].cells)]
     return sum(_number(cell) is not None for cells in wide for cell in cells[:COLUMNS])
 
 

@@ -7,7 +7,7 @@
 All answers are digits (and hyphens), which gives one rule for all tasks, closed under reordering, that
 keeps training and test apart: **an item is held out if the digits of its answer add up to a multiple of
 ten.** Every tenth item is; `batch` never draws one of those, `held_out` draws nothing else. So no test
-string, number or calendar date was ever trained on, in no way of writing it.
+string, number or calendar date was ever trained on, in any spelling.
 
 baseline: a decoder that does not look at the source can still learn the answers by heart. It pays the
 entropy of an answer, spread over the symbols of answers, the end included:

@@ -1,0 +1,69 @@
+"""The janitor: what an ended session held is free without anybody else's doing."""
+
+import asyncio
+import threading
+import time
+import types
+import weakref
+
+import pytest
+from streamlit.runtime.memory_session_storage import MemorySessionStorage
+
+from view import janitor
+
+
+class Session:
+    """A session that holds itself, as Streamlit's do: only a collection frees it."""
+
+    def __init__(self, name):
+        self.id, self.me = name, self
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """What the janitor sees of a running server: its storage and the loop that may change it."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    storage = MemorySessionStorage(ttl_seconds=1.0)
+    manager = types.SimpleNamespace(_session_storage=storage, _active_session_info_by_id={})
+    runtime = types.SimpleNamespace(_session_mgr=manager, _async_objs=types.SimpleNamespace(eventloop=loop))
+    monkeypatch.setattr(janitor, "_runtime", lambda: runtime)
+    yield storage
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def test_an_expired_session_is_noticed_and_freed(server):
+    session = Session("a")
+    gone = weakref.ref(session)
+    server.save(types.SimpleNamespace(session=session))
+    del session
+    assert janitor.sessions() == 1
+    time.sleep(1.1)
+    assert janitor.sessions() == 0
+    assert gone() is not None, "Streamlit itself keeps it until another session ends"
+    janitor.tidy()
+    assert gone() is None
+
+
+def test_a_session_that_may_come_back_is_kept(server):
+    server.save(types.SimpleNamespace(session=Session("a")))
+    janitor.tidy()
+    assert janitor.sessions() == 1
+
+
+def test_outside_a_server_there_is_nothing_to_do():
+    assert janitor.sessions() == 0
+    janitor.tidy()
+
+
+def test_streamlit_still_has_what_the_janitor_relies_on():
+    assert hasattr(MemorySessionStorage()._cache, "expire")
+    from streamlit.runtime.runtime import AsyncObjects
+    from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
+
+    assert "eventloop" in AsyncObjects.__annotations__
+    source = WebsocketSessionManager.__init__.__code__.co_names
+    assert {"_session_storage", "_active_session_info_by_id"} <= set(source)
