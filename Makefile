@@ -11,16 +11,16 @@ run: .venv/run.stamp
 check: style types
 	$(BIN)/python -m pytest -n 2 -m "not browser and not slow"
 
-# Everything. What is missing is installed, the browser too.
+# Everything. What is missing is installed, the browser too. Two of the workers mostly wait for a browser.
 test: style types browser
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 bench: .venv/test.stamp
 	$(BIN)/python -m bench
 
-# A new page, its experiment and its test: make page NAME=idea
+# A new page, its experiment and its test: make page NAME=idea, or with CHAPTER=2
 page: .venv/run.stamp
-	$(BIN)/python -m tools.new_page $(NAME)
+	$(BIN)/python -m tools.new_page "$(NAME)" $(CHAPTER)
 
 style: .venv/test.stamp
 	$(BIN)/ruff check .

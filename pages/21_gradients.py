@@ -33,12 +33,13 @@ def by_lag(length, *signals, **options):
 def both_fates(config):
     r"""Both fates: the activation φ and the gain g decide: the gradient vanishes, or it explodes.
 
-    The loss looks at the last state $h_T$. Back to $h_t$ the gradient passes one Jacobian $dh_s/dh_{s-1}$ a step:
+    The loss looks at the last state $h_T$. On its way back to $h_t$ the gradient is multiplied at every step by a
+    *Jacobian*, the derivatives of one state by the state before. Here $a_s$ is what φ is applied to:
     ${\displaystyle \frac{dL}{dh_t} = \frac{dL}{dh_T} \prod_{s=t+1}^{T} \operatorname{diag}\big(\varphi'(a_s)\big)\, W}$
 
-    *Sigmoid vanishes, ReLU explodes*, says the lecture. A sigmoid's slope is at most ¼: it vanishes unless g is far above
-    4. ReLU passes about half of the units, so g acts like g/√2: at gain 1 it vanishes too, above √2 it explodes, and
-    unlike tanh it never saturates.
+    *Sigmoid vanishes, ReLU explodes*, says the lecture. A sigmoid's slope is at most ¼, so the gradient vanishes unless g is
+    far above 4. ReLU passes about half of the units, so g acts like g/√2. At gain 1 the gradient vanishes too, above √2
+    it explodes, and unlike tanh, ReLU never saturates.
     """
     picture = page.picture(fates, config)
     once, twice, dies = (picture.facts[name] for name in ("left", "left_doubled", "dies"))
@@ -63,11 +64,12 @@ def both_fates(config):
 def who_takes_it(config):
     r"""Who takes it: saturation only takes; a large W gives, and a tanh takes most of it back.
 
-    At every step the gradient is multiplied by φ′ and then by W. On a log scale the two add up exactly. The unit is the
-    decade, a factor of ten. An orthogonal W gives log₁₀ g a step, no more and no less. A larger gain also makes larger
-    states, where a tanh is flat, and φ′ takes most of it back.
+    At every step the gradient is multiplied by φ′, the slope of φ, and then by W. A *saturated* unit stands where φ is
+    flat: φ′ is near 0. On a log scale the two add up exactly. The unit is the decade, a factor of ten. An orthogonal W
+    gives log₁₀ g a step, no more and no less. A larger gain also makes larger states, where a tanh is flat, and φ′ takes
+    most of it back.
 
-    That is one direction. The product of all Jacobians has H singular values: how far it stretches each of its
+    That is one direction. The product of all Jacobians has H singular values. They say how far it stretches each of its
     directions. They drift apart: some directions vanish long before others.
     """
     picture = page.picture(split, config)
@@ -81,7 +83,7 @@ def who_takes_it(config):
         curves, title = (picture["split"], picture["split_doubled"]), "What φ′ takes and W gives"
         by_lag(config.length, *curves, colour="line", title=title, caption=caption)
     with right:
-        caption = "Singular values of dh_T/dh_t: one input, first seed. 15 decades below the largest all is rounding."
+        caption = "Singular values of dh_T/dh_t: one input, first seed. From 15 decades below the largest on, all is rounding."
         title = "How far the product of Jacobians stretches"
         by_lag(config.length, picture["singular"], colour="line", log=True, title=title, caption=caption)
 
@@ -95,12 +97,13 @@ def who_takes_it(config):
     },
 )
 def three_rules(config):
-    r"""Three rules: of three that predict the slope, the textbook's holds for special weights only.
+    r"""Three rules: three rules predict the slope, but the textbook's holds for special weights only.
 
-    The curve is nearly a straight line on a log scale. Its slope, in decades a step, should be:
-    **textbook** $\log_{10}(\sigma_{max} \cdot \text{mean}\,\varphi')$, where σ_max is the furthest that W stretches anything;
-    **mean square** $\tfrac12 \log_{10}(\lVert W \rVert^2 / H \cdot \text{mean}\,\varphi'^2)$, for the average direction;
-    **Lyapunov exponent**, the mean growth of one vector that is carried forward through the Jacobians.
+    The curve is nearly a straight line on a log scale. Three rules for its slope, in decades a step:
+    **Textbook:** $\log_{10}(\sigma_{max} \cdot \text{mean}\,\varphi')$, where $\sigma_{max}$ is the furthest that W
+    stretches anything.
+    **Mean square:** $\tfrac12 \log_{10}(\lVert W \rVert^2 / H \cdot \text{mean}\,\varphi'^2)$, for the average direction.
+    **Lyapunov exponent:** the mean growth of one vector that is carried forward through the Jacobians.
     """
     asked = page.question(
         "Take four kinds of weights W, each with the gain on screen. Which rule is the furthest off?",
@@ -151,7 +154,7 @@ def gradient_check(config):
     ${\displaystyle \frac{dL}{dw} \approx \frac{L(w+\varepsilon) - L(w-\varepsilon)}{2\varepsilon}}$
 
     With a large ε the error grows like ε². With a small one the two losses agree in almost every digit, and their
-    difference has few digits left. It also costs two runs for each weight; backpropagation gives all of them in one pass.
+    difference has few digits left. The check costs two runs for each weight. Backpropagation gives all of them in one pass.
     """
     picture = page.picture(by_hand, config)
     facts = picture.facts
@@ -180,7 +183,7 @@ def gradient_check(config):
 
 
 LOOKS = {  # what can be looked at while it trains: a signal, its title and caption
-    "norm": ("norm", "Gradient norm before clipping", "The largest since the moment before, all weights together."),
+    "norm": ("norm", "Gradient norm before clipping", "Of all weights together: the largest since the point before."),
     "by lag": (
         "gradient",
         "Gradient of this loss by lag",
@@ -208,14 +211,15 @@ def trained(config):
     r"""Trained: one exploding gradient throws the weights away, unless it is clipped.
 
     As it opens: a ReLU network whose W is 1.05 times the identity reads 50 symbols and must name the first. SGD moves the
-    weights by *rate × gradient*; the first gradient is enormous, and the network is lost. Clipping keeps the direction and
-    limits the length, $g \cdot \min(1, c / \lVert g \rVert)$: from the same weights it learns.
+    weights by *rate × gradient*. The first gradient is enormous, and the network is lost. Clipping keeps the direction of
+    the gradient and limits its length to c: it multiplies by $\min(1, c / \text{length})$. From the same weights the
+    network now learns.
     """
 
     def figures(moment):
         left, right = st.columns(2)
         with left:
-            caption = "Median and range over seeds; equal weights and batches for all arms."
+            caption = "Median and range over seeds. All curves start from equal weights and see equal batches."
             page.losses(moment, caption, height=220)
         with right:
             chart = st.container()
@@ -248,11 +252,12 @@ def trained(config):
 def a_way_out(config):
     r"""A way out: a cell with gates carries the gradient, but only if its gates stand open.
 
-    The next pages build LSTM and GRU. Both have a gate, a number between 0 and 1, that says how much of the old state is
-    kept; along that path the gradient is multiplied by the gate and not by W. **Having gates is not enough**: as torch
+    The next pages build LSTM and GRU. Both have a gate, a number between 0 and 1. It says how much of the old state is
+    kept. Along that path the gradient is multiplied by the gate and not by W. **Having gates is not enough**: as torch
     starts them, at bias 0, they stand at ½, and both cells lose nearly as much a step as a plain RNN. Raise the bias.
 
-    For small states the slope can be predicted; λ(W) are the eigenvalues of the candidate's weights:
+    Both also compute a *candidate*, the new value. For small states the slope can be predicted, from the eigenvalues
+    λ(W) of the candidate's weights:
     - LSTM: $\log_{10} \max |\text{forget} + \text{input} \cdot \text{output} \cdot \lambda(W)|$
     - GRU: $\log_{10} \max |\text{update} + (1 - \text{update}) \cdot \text{reset} \cdot \lambda(W)|$
     """
@@ -316,10 +321,10 @@ def practice(config):
         right="10⁻¹⁵",
     )
     page.exercise(
-        "Clipping replaces the gradient g by g · min(1, c/‖g‖). Which problem does it mend?",
+        "Clipping multiplies the gradient by min(1, c / its length). Which problem does it mend?",
         {
             "exploding": "And only that: the factor is never above 1, and it is the same for every step.",
-            "vanishing": "The factor min(1, c/‖g‖) is never above 1: what is small stays as small as it is.",
+            "vanishing": "The factor is never above 1: what is small stays as small as it is.",
             "both": "Exploding, yes. But what vanished on the way back is not restored: no factor is above 1.",
         },
         right="exploding",

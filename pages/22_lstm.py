@@ -80,8 +80,8 @@ def _power(value):
 def six_equations(config):
     """Six equations: three gates and a candidate are computed alike, then come the cell and the state.
 
-    The forget gate f, the input gate i and the output gate o lie between 0 and 1, by the logistic function σ; the candidate
-    g lies between −1 and 1. ⊙ multiplies unit by unit: each unit has gates of its own. The weights of the four sums are
+    The logistic function σ puts the forget gate f, the input gate i and the output gate o between 0 and 1. tanh puts the
+    candidate g between −1 and 1. ⊙ multiplies unit by unit: each unit has gates of its own. The weights of the four sums are
     stacked, so one matrix product computes them all. They are the same at every step, however long the sequence is.
     """
     facts = page.picture(lstm.six_lines, config).facts
@@ -90,7 +90,7 @@ def six_equations(config):
     with left:
         st.latex(EQUATIONS)
         st.code(lstm.source(), language="python")
-        st.caption("The same six lines in `seqcore/models/lstm.py`.")
+        st.caption("The same six lines in `seqcore/models/lstm.py`, in torch's order: i before f.")
         page.badge(facts["agreement"])
     with right:
         page.drawing(
@@ -107,8 +107,9 @@ def six_equations(config):
 def the_bias(config):
     """The bias: a higher forget bias buys memory; 1 more makes it last about e = 2.7 times as long.
 
-    The weights of an untrained LSTM are at most 1/√H, so its gates stand near σ(b), where b is their bias. At b = 0 that is
-    one half. The **half-life** is the number of steps until half of a cell is left: ln ½ / ln f.
+    The weights of an untrained LSTM are small, between −1/√H and 1/√H. So its gates stand near σ(b), where b is their
+    bias. At b = 0 that is one half. The **half-life** is the number of steps until half of a cell is left. For a gate
+    that stays at f it is ln ½ / ln f.
     """
     last = config.length - 1
     asked = page.question(
@@ -139,7 +140,7 @@ def the_bias(config):
             height=250,
             title=NUDGED,
             caption="Solid: through every path; median and range of the seeds. Dashed: the product of the forget gates alone. "
-            "With many units h feeds back through the gates, and the solid line is higher.",
+            "With many units h feeds back through the gates: the solid line is higher.",
         )
     with right:
         page.show(
@@ -160,9 +161,9 @@ def the_bias(config):
 def latch(config):
     """Latch, trained: the bias decides whether the gradient reaches the first step.
 
-    **Latch:** the first symbol is one of four cues, then comes noise. At the end, name the cue. Two LSTMs start from the
-    same weights and see the same batches; only their forget bias differs. Where nothing of the first cell is left at the
-    end, no gradient comes back to it either.
+    **Latch:** the first symbol is one of four cues, then comes noise. At the end the LSTM must name the cue. Two LSTMs
+    start from the same weights and see the same batches; only their forget bias differs. Where nothing of the first cell
+    is left at the end, no gradient comes back to it either.
     """
 
     def figures(moment):
@@ -201,10 +202,10 @@ MARKED = {"Reset": {}, "Hold": HOLD, "Start at bias 6": {"start": 6.0, "seeds": 
 def reset(config):
     """Reset, trained: a forget gate learns to close at a mark and to stay open elsewhere.
 
-    At every step comes a value, sometimes with a **mark**. *Reset:* give a fifth of the sum of all values since the last
-    mark. *Hold:* give the value of the last mark. One or two units can do it; with 16 the gates at marks and elsewhere differ
-    less. *Written* is i·g: nothing is written when i **or** g is near zero. A gate that starts almost fully open may not
-    learn to close in time.
+    At every step comes a value, sometimes with a **mark**. *Reset:* the answer is a fifth of the sum of all values since
+    the last mark. *Hold:* the answer is the value at the last mark. One or two units can do it. With 16 units the gates
+    at marks and elsewhere differ less. In the right picture *written* is i·g: nothing is written when i **or** g is near
+    zero. A gate that starts almost fully open may not learn to close in time.
     """
 
     def figures(moment):

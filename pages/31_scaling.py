@@ -46,7 +46,7 @@ def one_query(config):
     A *query* q and several *keys* k are lists of d_k random numbers. Each *score* is a dot product q · k, and a softmax turns
     the scores into *weights* that add up to 1. No key is better than another. Still, without scaling (red) one key takes
     almost all of the weight once d_k is large. With $\operatorname{softmax}(q K^\top / \sqrt{d_k})$ (blue) the weights are
-    about as even at every d_k.
+    about equally even at every d_k.
     """
     weights = page.picture(scaling.few_queries, config)["weights"]
 
@@ -76,7 +76,7 @@ def spread(config):
     A score is a sum of d_k products. If all entries are independent, with mean 0 and variance 1, each product has variance 1.
     Variances of independent terms add up: $\operatorname{Var}(q \cdot k) = \sum_{i=1}^{d_k} \operatorname{Var}(q_i k_i) = d_k$.
     The standard deviation, the *spread*, is √d_k. Dividing by √d_k brings it back to 1. Dividing by d_k leaves 1/√d_k, and
-    nearly equal weights. Whether the entries have variance 1 depends on how W_q and W_k are drawn (right).
+    nearly equal weights. Do the entries have variance 1? That depends on how W_q and W_k are drawn (right picture).
     """
     picture, starts = page.picture(scaling.sharpness, config), page.picture(scaling.starts, config)
 
@@ -112,7 +112,7 @@ def spread(config):
 
 def draw_measure(picture, measure):
     if measure == "Jacobian":
-        words = "‖∂p/∂s‖. The median, since a few undecided queries keep the mean up."
+        words = "‖∂p/∂s‖. The median: a few queries with no clear winner keep the mean up."
         lines("Size of the Jacobian, median query", words, picture["jacobian"], log=True, span=(1e-6, 1), **BY_SIZE)
     elif measure == "largest weight":
         words = "Mean over queries. With entries of variance 1, only 1/√d_k keeps it the same at every d_k."
@@ -128,11 +128,11 @@ def saturation(config):
 
     The *Jacobian* of the softmax says how far weight $p_i$ moves when score $s_j$ is raised:
     $\partial p_i / \partial s_j = p_i (\delta_{ij} - p_j)$, where $\delta_{ij}$ is 1 if i = j and 0 otherwise. If one weight
-    is 1 and the others are 0, all its entries are 0. Then no gradient reaches this query, nor its keys through it, whatever
-    the loss. Only the values still get theirs.
+    is 1 and the others are 0, all entries of the Jacobian are 0. Then no gradient reaches this query, nor its keys through
+    it, whatever the loss is. Only the values still get a gradient.
     """
     asked = page.question(
-        "At the d_k of the slider a score of the median query is raised a little. How far do the weights move without "
+        "At the d_k of the slider a score is raised a little. How far do the weights of the median query move without "
         "scaling, compared with 1/√d_k?",
         FAR,
     )
@@ -165,9 +165,10 @@ def saturation(config):
 def first_gradient(config):
     """First gradient: without scaling the first gradient is not smaller but larger, and few queries hold it.
 
-    It is often said that the gradient vanishes without scaling. For most queries it does. But all queries share W_q, whose
-    gradient is a sum over them, and those whose softmax is undecided keep theirs: ∂L/∂q = scale · Kᵀ J ∂L/∂p. There the
-    Jacobian J is not 0, the keys K have a length of about √d_k, and nothing divides by √d_k.
+    It is often said that the gradient vanishes without scaling. For most queries it does. But all queries share W_q, and its
+    gradient is a sum over all of them. Where no key takes all the weight, a query keeps its gradient:
+    ∂L/∂q = scale · Kᵀ J ∂L/∂p. There the Jacobian J is not 0, the keys K have a length of about √d_k, and without scaling
+    nothing divides by √d_k.
     """
     asked = page.question("On the first batch: which scaling has the largest gradient ‖dL/dW_q‖?", (*ARMS, ALIKE))
     if not asked:
@@ -194,10 +195,10 @@ def first_gradient(config):
 def one_step(config):
     """One step: with 1/√d_k a step of SGD moves the scores equally far at every d_k.
 
-    A step of SGD changes q by −rate · scale · Kᵀ ∂L/∂s, so the scaled scores, scale · K q, change by rate · scale² · K Kᵀ
-    ∂L/∂s. As K Kᵀ grows like d_k, that leaves 1 with 1/√d_k, 1/d_k with 1/d_k, and d_k without scaling (somewhat less, since
-    most of its queries have no gradient). *Adam* moves each weight by the learning rate, however small the gradient. One
-    factor *scale* less is left: its first step is even with 1/d_k.
+    A step of SGD changes q by −rate · scale · Kᵀ ∂L/∂s. So the scaled scores s = scale · K q change by −rate · scale² · K
+    Kᵀ ∂L/∂s. K Kᵀ grows like d_k. So the change stays the same with 1/√d_k, shrinks like 1/d_k with 1/d_k, and grows like
+    d_k without scaling (somewhat less, since most of its queries have no gradient). *Adam* moves each weight by the
+    learning rate, however small the gradient. So one factor *scale* is missing, and 1/d_k makes its first step even.
     """
     picture = page.picture(scaling.first_step, config)
     for column, (optimiser, (rate, _)) in zip(st.columns(2), scaling.FIRST_STEPS.items()):
@@ -212,10 +213,10 @@ def one_step(config):
 def trained(config):
     """Trained: with 1/√d_k one learning rate serves d_k = 16 as well as 1024.
 
-    A memory holds pairs of a key and a digit. One key comes again, and the model names its digit. Three models have the same
-    initial weights and batches, and differ in their scaling. *Rate 0.3*: the unscaled one learns too. *Rate 5*: 1/d_k does.
-    *Adam*: 1/d_k learns, the unscaled one stays behind. *nn.Linear's start* makes smaller scores: the unscaled one learns with
-    some seeds. *Too fast* stops 1/√d_k as well.
+    A memory holds pairs of a key and a digit. One key comes again, and the model names its digit. Three models have the
+    same initial weights and batches, and differ in their scaling. *Rate 0.3*: the unscaled one learns too. *Rate 5*: the
+    one with 1/d_k learns. *Adam*: 1/d_k learns, the unscaled one stays behind. *nn.Linear's start* makes smaller scores:
+    the unscaled one learns with some seeds. *Too fast* stops 1/√d_k as well.
     """
 
     def figures(look, moment):

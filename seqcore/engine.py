@@ -25,10 +25,10 @@ import numpy as np
 import torch
 
 from seqcore.record import Signal, Snapshot
-from seqcore.runs import Facts, Reading, Run
+from seqcore.runs import Facts, Reading, Run, checkpoint
 from seqcore.training import Trainer, configure_thread, events
 
-# What random numbers are for -> the distance of their seed from the experiment's: no two purposes share a stream.
+# What random numbers are for -> the distance of their seed from the experiment's, so that no two of these share a stream.
 STREAMS = {"weights": 0, "batches": 1_000, "table": 5_000, "probe": 10_000, "test": 20_000, "held out": 50_000}
 MOMENTS = 60  # of a training, at most about so many
 PICTURE_LOAD = 3_000  # work between two moments at most, in units of about 20 microseconds
@@ -44,7 +44,10 @@ class Arms(Mapping[str, Sequence[Any]]):
 
     def __init__(self, makers: Mapping[str, Callable[[int], Any]], seeds: Iterable[int]):
         self.seeds = tuple(seeds)
-        self._trainers = {arm: tuple(make(seed) for seed in self.seeds) for arm, make in makers.items()}
+        self._trainers: dict[str, Sequence[Any]] = {}
+        for arm, make in makers.items():
+            checkpoint()
+            self._trainers[arm] = tuple(make(seed) for seed in self.seeds)
 
     def __getitem__(self, arm: str) -> Sequence[Any]:
         return self._trainers[arm]
@@ -59,6 +62,12 @@ class Arms(Mapping[str, Sequence[Any]]):
     def ticks(self) -> dict[str, tuple]:
         """The labels of the axes "arm" and "seed"."""
         return {"arm": tuple(self), "seed": self.seeds}
+
+    @property
+    def working_bytes(self) -> int:
+        """About what training them takes: weights, their gradients, and an optimiser's two numbers for each."""
+        weights = [weight for row in self.values() for each in row for weight in getattr(each, "weights", ())]
+        return sum(4 * weight.numel() * weight.element_size() for weight in weights)
 
     @property
     def first(self) -> dict[str, Any]:
@@ -111,16 +120,15 @@ def train(
     """
     pause = every or pace(config.steps, len(arms) * len(config.repetitions) * load, moments)
 
+    working = [0]
+
     def readings() -> Iterator[Reading | None]:
         configure_thread()
-        return _readings(Arms(arms, config.repetitions), batch, config.steps, pause, measures)
+        models = Arms(arms, config.repetitions)
+        working[0] = models.working_bytes
+        yield from _readings(models, batch, config.steps, pause, measures)
 
-    return Run(config, _lazily(readings), config.steps, facts, personal)
-
-
-def _lazily(make: Callable[[], Iterator[Reading | None]]) -> Iterator[Reading | None]:
-    """The readings that `make` gives, which is called when the first one is asked for."""
-    yield from make()
+    return Run(config, readings, config.steps, facts, personal, lambda: working[0])
 
 
 def _readings(
@@ -162,6 +170,7 @@ class _Log:
         """One moment. What is not measured now is shown as it was measured last."""
         series = [Signal(name, ("arm", "seed"), v, self.arms.ticks) for name, v in (("loss", loss), ("norm", norm))]
         for i, measure in enumerate(self.measures):
+            checkpoint()
             if measure.times is None or last or step >= self.taken[i] * self.steps / measure.times:
                 self.taken[i] += 1
                 found = list(measure.read(self.arms))

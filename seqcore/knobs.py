@@ -109,7 +109,8 @@ class Knob:
             return self._instead(self.default, text)
         if math.isnan(number):
             return self._instead(self.default, text)
-        nearest: Any = type(self.default)(min(max(number, self.low), self.high))
+        nearest: Any = min(max(number, self.low), self.high)
+        nearest = round(nearest) if self.kind == "whole" else float(nearest)
         if self.scale == "log":
             nearest = min(self.grid, key=lambda value: abs(math.log(value / nearest)))
         return (nearest, "") if nearest == number else self._instead(nearest, text)

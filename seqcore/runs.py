@@ -19,6 +19,7 @@ import contextvars
 import threading
 import time
 import types
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from seqcore.record import Signal, Snapshot
 MOMENTS = 120  # of one run, of which pictures are kept
 RUN_BYTES = 8_000_000  # of one run's pictures: beyond that, every second moment goes
 STORE_BYTES = 128_000_000  # of all runs and pictures of a process
+UNFINISHED = 24  # trainings that are kept though they have not ended, with all their models
 NEWEST = ("parameters",)  # signals that are kept of the newest moment only
 
 Facts = Mapping[str, Any]
@@ -38,8 +40,8 @@ Facts = Mapping[str, Any]
 # --- cancelling -----------------------------------------------------------------------------------------------------
 
 
-class Cancelled(Exception):
-    """Raised by `checkpoint` inside a computation that nobody waits for any more."""
+class Cancelled(BaseException):
+    """Raised by `checkpoint` inside a computation that nobody waits for any more. No error: nothing should keep it."""
 
 
 _gone: contextvars.ContextVar[Callable[[], bool] | None] = contextvars.ContextVar("gone", default=None)
@@ -119,18 +121,21 @@ class Moment(NamedTuple):
         return self._replace(pictures=tuple(each for each in self.pictures if each.name not in NEWEST))
 
     @property
-    def nbytes(self) -> int:
-        return sum(signal.values.nbytes for signal in self.pictures)
+    def arrays(self) -> dict[int, int]:
+        """id -> bytes of every array: what is measured seldom stands in several moments, and is kept once."""
+        return {id(signal.values): signal.values.nbytes for signal in self.pictures}
 
 
 class Run:
     """The log of one training. Any thread may look at it while another one lets it grow.
 
     config    of the experiment
-    readings  what is measured, step by step, made as it is asked for; a None among them is a place to pause
+    readings  what is measured, step by step, made as it is asked for; a None among them is a place to pause. A function
+              that makes them can be called again, if the first moment is cancelled while it is made
     total     how many steps there will be
     facts     what is true of every moment, or a function that derives it from one
     personal  whether it belongs to one reader, because it measures time on a clock
+    working   bytes of models and optimisers, which are held until it has ended
 
     done says that it will not grow any more; `error` is then what the experiment raised, or None. `seconds` is the
     processor time it took.
@@ -139,16 +144,19 @@ class Run:
     def __init__(
         self,
         config: Any,
-        readings: Iterable[Reading | None],
+        readings: Iterable[Reading | None] | Callable[[], Iterable[Reading | None]],
         total: int,
         facts: Facts | Callable[[Snapshot], Facts] | None = None,
         personal: bool = False,
+        working: Callable[[], int] = lambda: 0,
     ):
         self.config, self.total, self.personal = config, total, personal
         self.done = False
         self.error: Exception | None = None
         self.seconds = 0.0
-        self._readings: Iterator[Reading | None] | None = iter(readings)
+        self._make = readings if callable(readings) else None
+        self._readings: Iterator[Reading | None] | None = iter(readings()) if callable(readings) else iter(readings)
+        self._working = working
         self._facts = facts or {}
         self._growing = threading.Lock()
         self._series: dict[str, Series] = {}
@@ -165,12 +173,20 @@ class Run:
         if self.done or not self._growing.acquire(blocking=wait):
             return 0
         added, start, worked = 0, time.perf_counter(), time.thread_time()
+        # The first moment is for the reader who asks. Later ones are in the log for all, whoever leaves meanwhile.
+        token = _gone.set(None) if self._kept or self._make is None else None
         try:
             while not self.done:
                 added += self._next()
                 if (added if seconds <= 0 else time.perf_counter() - start >= seconds) or stop():
                     break
+        except Cancelled:
+            assert self._make is not None
+            self._readings = iter(self._make())
+            raise
         finally:
+            if token is not None:
+                _gone.reset(token)
             self.seconds += time.thread_time() - worked
             self._growing.release()
         return added
@@ -200,7 +216,7 @@ class Run:
         if self._count % self._stride == 0:
             self._even.append(moment)
         self._count += 1
-        if len(self._even) > MOMENTS or (len(self._even) > 2 and sum(m.nbytes for m in self._even) > RUN_BYTES):
+        if len(self._even) > MOMENTS or (len(self._even) > 2 and _bytes(self._even) > RUN_BYTES):
             self._even = self._even[::2]
             self._stride *= 2
         last = () if self._even[-1] is moment else (moment,)
@@ -257,9 +273,22 @@ class Run:
                 return
 
     @property
+    def log_bytes(self) -> int:
+        """Bytes of all that was measured and is kept."""
+        return _bytes(self._kept) + sum(each.nbytes for each in list(self._series.values()))
+
+    @property
     def nbytes(self) -> int:
-        """Bytes of all that is kept."""
-        return sum(each.nbytes for each in self._kept) + sum(each.nbytes for each in list(self._series.values()))
+        """Bytes of the log, and until it has ended of the models and optimisers it works with."""
+        return self.log_bytes + (0 if self.done else self._working())
+
+
+def _bytes(moments: Iterable[Moment]) -> int:
+    """Bytes of the pictures of some moments, each array once."""
+    arrays: dict[int, int] = {}
+    for moment in moments:
+        arrays |= moment.arrays
+    return sum(arrays.values())
 
 
 # --- all runs -------------------------------------------------------------------------------------------------------
@@ -268,41 +297,40 @@ class Run:
 class Store:
     """Runs and pictures of a process, by what made them and the knobs it depends on, in a budget of bytes.
 
-    When there is no more room, what was not looked at for the longest time goes first.
+    When there is no more room, what was not looked at for the longest time goes first; so do unfinished trainings beyond
+    UNFINISHED. Whoever still holds a run that had to go keeps it, and it is found again.
     """
 
     def __init__(self, budget: int = STORE_BYTES):
         self.budget = budget
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()  # runs and snapshots
+        self._sizes: dict[Hashable, int] = {}
+        self._held: weakref.WeakValueDictionary[Hashable, Run] = weakref.WeakValueDictionary()
         self._making: dict[Hashable, threading.Event] = {}
         self._lock = threading.Lock()
 
     def run(self, make: Callable[[Any], Run], config: Any, reader: Hashable = None) -> Run:
-        """The run of an experiment: the same one for all who ask, unless it is personal; then one for each reader."""
+        """The run of an experiment: the same one for all who ask, unless it is personal; then one for each reader.
+
+        reader  an object of the reader's own, which nobody else has
+        """
         shared = self._key(make, config)
         found = self._find(shared, (*shared, reader))
         if found is None:
             made = make(config)  # which may take its time: nobody waits for it but who has asked
+            key = (*shared, reader) if made.personal else shared
             with self._lock:
-                key = (*shared, reader) if made.personal else shared
-                found = self._kept.setdefault(key, made)
-                self._touch(key)
+                found = self._kept.get(key) or self._held.get(key) or made
+                self._keep(key, found)
         return found
-
-    def _find(self, *keys: Hashable) -> Any:
-        with self._lock:
-            key = next((key for key in keys if key in self._kept), None)
-            if key is None:
-                return None
-            self._touch(key)  # runs grow: there may be too many bytes by now
-            return self._kept[key]
 
     def forget(self, make: Callable[[Any], Run], config: Any, reader: Hashable = None) -> None:
         """Drop a run, so that the next who asks begins a new one. Whoever holds the old one keeps it."""
         shared = self._key(make, config)
         with self._lock:
-            self._kept.pop(shared, None)
-            self._kept.pop((*shared, reader), None)
+            for key in (shared, (*shared, reader)):
+                self._drop(key)
+                self._held.pop(key, None)
 
     def picture(self, make: Callable[[Any], Snapshot], config: Any) -> Snapshot:
         """The picture of a config, computed once: whoever asks meanwhile waits for it. Raises what `make` raises."""
@@ -310,7 +338,7 @@ class Store:
         while True:
             with self._lock:
                 if key in self._kept:
-                    self._touch(key)
+                    self._kept.move_to_end(key)
                     return self._kept[key]
                 making = self._making.get(key)
                 if making is None:
@@ -324,21 +352,37 @@ class Store:
         try:
             made = make(config)
             with self._lock:
-                self._kept[key] = made
-                self._touch(key)
+                self._keep(key, made)
             return made
         finally:
             with self._lock:
                 self._making.pop(key).set()
 
-    def _touch(self, key: Hashable) -> None:
-        """Move to the young end, and let the oldest go while there are too many bytes."""
+    def _find(self, *keys: Hashable) -> Any:
+        with self._lock:
+            for key in keys:
+                found = self._kept.get(key) or self._held.get(key)
+                if found is not None:
+                    self._keep(key, found)  # runs grow: there may be too many bytes by now
+                    return found
+            return None
+
+    def _keep(self, key: Hashable, made: Run | Snapshot) -> None:
+        """Put something at the young end, and let the oldest go while there is too much."""
+        self._kept[key] = made
         self._kept.move_to_end(key)
-        room = self.budget - sum(each.nbytes for each in self._kept.values())
-        for old in list(self._kept)[:-1]:
-            if room >= 0:
-                return
-            room += self._kept.pop(old).nbytes
+        self._sizes[key] = made.nbytes
+        if isinstance(made, Run):
+            self._held[key] = made
+            unfinished = [each for each, run in self._kept.items() if isinstance(run, Run) and not run.done]
+            for each in unfinished[:-UNFINISHED]:
+                self._drop(each)
+        while sum(self._sizes.values()) > self.budget and len(self._kept) > 1:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: Hashable) -> None:
+        self._kept.pop(key, None)
+        self._sizes.pop(key, None)
 
     @staticmethod
     def _key(make: Callable, config: Any) -> tuple:
@@ -347,6 +391,7 @@ class Store:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all that is kept."""
         with self._lock:
             return sum(each.nbytes for each in self._kept.values())
 
@@ -354,3 +399,5 @@ class Store:
         """Forget everything."""
         with self._lock:
             self._kept.clear()
+            self._sizes.clear()
+            self._held.clear()

@@ -10,6 +10,7 @@ from playwright.sync_api import sync_playwright
 from tests import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+elsewhere = pytest.mark.xdist_group("browser, every page")  # beside the others, with a server of its own
 
 NEW = [path for path in CONCEPTS if path.stem in ("21_gradients", "22_lstm", "31_scaling")]
 
@@ -69,6 +70,7 @@ def test_a_deep_link_to_a_cold_server_opens_that_page_and_scene(browser):
 # --- every page -----------------------------------------------------------------------------------------------------
 
 
+@elsewhere
 @pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
 def test_a_training_starts_by_itself_pauses_steps_and_resets(read, path):
     reader = read(f"{address_of(path)}?scene={training_scene(path)}").show()
@@ -83,6 +85,7 @@ def test_a_training_starts_by_itself_pauses_steps_and_resets(read, path):
     reader.assert_well()
 
 
+@elsewhere
 @pytest.mark.parametrize("path", PAGES, ids=by_stem)
 def test_a_page_fits_a_phone_in_the_dark_and_its_picture_begins_on_the_first_screen(read, path):
     reader = read(address_of(path), dark=True, phone=True)
@@ -92,11 +95,12 @@ def test_a_page_fits_a_phone_in_the_dark_and_its_picture_begins_on_the_first_scr
     reader.assert_well()
 
 
+@elsewhere
 @pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
 def test_whatever_slider_is_turned_every_chart_is_kept(read, path):
     reader = read(address_of(path))
     sliders = reader.page.locator("[data-testid=stSidebar] [data-testid=stSlider] input")
-    assert reader.mark() >= 1
+    reader.eventually(lambda: reader.mark() >= 1)
     turned = 0
     for i in range(sliders.count()):
         if sliders.nth(i).is_visible():
@@ -128,7 +132,8 @@ def test_next_leads_through_all_scenes_and_on_to_the_next_page(read, path):
     reader.assert_well()
 
 
-@pytest.mark.parametrize("path", NEW, ids=by_stem)
+@elsewhere
+@pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
 def test_the_first_screen_holds_the_whole_first_picture(read, path):
     assert read(address_of(path)).pictures_within()[1] <= 900
 
@@ -141,6 +146,28 @@ def test_back_and_the_browsers_own_back_return_to_the_scene_before(read):
     reader.press("n").eventually(lambda: reader.sentence() != first)
     reader.page.go_back()
     reader.eventually(lambda: reader.sentence() == first)
+    reader.assert_well()
+
+
+def test_next_leads_to_a_page_as_it_was_left_and_the_browsers_back_to_where_next_was_pressed(read):
+    reader = read("gradients?hidden=48")
+    before = PAGES[PAGES.index(NEW[0]) - 1]
+    reader.press("b").eventually(lambda: f"/{address_of(before)}" in reader.page.url)
+    for number in range(2, len(scenes_of(before)) + 1):
+        reader.press("n").eventually(lambda: f"scene={number}" in reader.page.url)  # noqa: B023
+    last = reader.page.url
+    reader.press("n").eventually(lambda: "/gradients" in reader.page.url and "hidden=48" in reader.page.url)
+    reader.page.go_back()
+    reader.eventually(lambda: reader.page.url == last, f"{reader.page.url} is not {last}")
+    reader.assert_well()
+
+
+def test_a_way_of_looking_inside_a_training_reaches_the_address(read):
+    reader = read(f"{TRAINS}&steps=50&seeds=1&seed=83")
+    reader.wait_for_label("Trained").settle()
+    reader.page.locator(".st-key-look input").first.click()
+    reader.page.get_by_role("option").last.click()
+    reader.eventually(lambda: "look=" in reader.page.url)
     reader.assert_well()
 
 

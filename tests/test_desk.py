@@ -45,9 +45,13 @@ def test_a_training_waits_while_a_knob_is_answered_and_is_told_to_stop_when_one_
 def test_knobs_that_never_end_do_not_starve_a_training():
     desk = Desk(places=1)
     start = time.perf_counter()
-    with desk.first(), desk.turn():
-        pass
-    assert PATIENCE <= time.perf_counter() - start < PATIENCE + 0.5
+    with desk.first(), desk.turn() as stop:
+        waited = time.perf_counter() - start
+        assert desk.wanted()
+        assert not stop(), "who has waited long may take the whole turn"
+    assert PATIENCE <= waited < PATIENCE + 0.5
+    with desk.turn() as stop, desk.first():
+        assert stop(), "who has not, makes way"
 
 
 def test_who_came_first_is_served_first():

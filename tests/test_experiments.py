@@ -94,7 +94,7 @@ def test_a_training_begins_at_both_corners_in_words_of_the_glossary(module, run,
     assert first.step == 0
     assert first.signals
     check_names(first)
-    assert log.nbytes < RUN_BYTES
+    assert log.log_bytes < RUN_BYTES
 
 
 @pytest.mark.parametrize(("module", "run"), RUNS, ids=by_name)
@@ -123,7 +123,7 @@ def test_a_run_only_grows_and_what_was_read_stays(module, run):
     assert steps[0] == 0
     assert log.done
     assert steps[-1] == log.total
-    assert log.nbytes < RUN_BYTES
+    assert log.log_bytes < RUN_BYTES
     for moment in moments:
         again = log.at(moment.step) if moment.step in log.steps else moment
         for name, signal in moment.signals.items():

@@ -68,7 +68,7 @@ def test_a_long_bad_value_is_shortened_in_its_message():
         ("hidden", "abc", 16, "hidden = 'abc' is not a whole number from 2 to 64; using 16"),
         ("hidden", "nan", 16, "using 16"),
         ("hidden", "inf", 64, "using 64"),
-        ("hidden", "7.9", 7, "using 7"),
+        ("hidden", "7.9", 8, "using 8"),
         ("gain", "-3", 0.1, "using 0.1"),
         ("rate", "0.004", 0.005, "using 0.005"),
         ("cell", "GRU", "RNN", "using RNN"),

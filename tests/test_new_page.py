@@ -41,7 +41,9 @@ def test_a_new_page_passes_its_own_test_and_those_of_every_page(copy):
     assert int(done.stdout.split(" passed")[0].split()[-1]) >= 10, "the tests of every page find the new one"
 
 
-@pytest.mark.parametrize("name", ["", "Idea", "an idea", "../idea", "gradients", "attention", "x" * 40])
+@pytest.mark.parametrize(
+    "name", ["", "Idea", "an idea", "../idea", "gradients", "attention", "class", "last", "x" * 40]
+)
 def test_a_name_that_cannot_be_one_or_is_taken_is_refused(name):
     with pytest.raises(ValueError, match="NAME ="):
         write(name, ROOT)

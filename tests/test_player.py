@@ -171,3 +171,39 @@ def test_the_more_play_the_longer_is_the_pause_and_the_tick_stays_what_it_is(mon
     assert pauses[0] == player.BREATH
     assert pauses == sorted(pauses)
     assert pauses[9] == pytest.approx(0.9 + player.BREATH)
+
+
+def test_reset_during_a_tick_is_not_undone_by_it():
+    run = Run(Repeated(), readings(20, pause=0.05), 19)
+    cursor = Cursor(run)
+    cursor.begin()
+    for _ in range(5):
+        cursor.press(True)
+        ticking = threading.Thread(target=cursor.tick, args=(0.12,))
+        ticking.start()
+        time.sleep(0.03)
+        cursor.press(False, 0)
+        ticking.join()
+        assert (cursor.step, cursor.playing) == (0, False)
+
+
+def test_a_reader_who_looks_at_the_newest_weights_keeps_them_while_another_goes_on():
+    def weighted():
+        for step in range(5):
+            yield Reading(step, pictures=[Signal("parameters", ("parameter",), [float(step)])])
+
+    mine = Cursor(Run(Repeated(), weighted(), 4))
+    mine.begin()
+    assert "parameters" in mine.snapshot
+    yours = Cursor(mine.run)
+    yours.forward()
+    yours.forward()
+    assert "parameters" in mine.snapshot
+    assert "parameters" not in mine.run.at(0)
+
+
+def test_a_clock_of_one_session_is_never_anothers(store):
+    first = Cursors()
+    mine = first.get(clocked, Repeated())
+    assert Cursors().get(clocked, Repeated()).run is not mine.run
+    assert first.get(clocked, Repeated(), first.page).run is mine.run

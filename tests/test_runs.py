@@ -9,7 +9,7 @@ import pytest
 
 from seqcore.knobs import Repeated, uses
 from seqcore.record import Signal, Snapshot
-from seqcore.runs import MOMENTS, RUN_BYTES, Cancelled, Reading, Run, Store, cancelled_if, checkpoint
+from seqcore.runs import MOMENTS, RUN_BYTES, UNFINISHED, Cancelled, Reading, Run, Store, cancelled_if, checkpoint
 
 
 def readings(count, pause=0.0, size=3):
@@ -188,21 +188,91 @@ def test_a_run_that_measures_time_belongs_to_one_reader():
     assert store.run(clocked, Repeated(), "me") is not mine
 
 
+def heavy(config):
+    return Run(config, readings(1, size=5_000), 0)
+
+
 def test_what_was_not_looked_at_for_the_longest_time_goes_first():
     store = Store(budget=100_000)
 
-    def heavy(config):
-        return Run(config, readings(1, size=5_000), 0)
-
-    runs = [store.run(heavy, Repeated(seed=seed)) for seed in range(4)]
-    for run in runs[:2]:
+    def look(seed):
+        """Train a run that nobody keeps, and look at it once more."""
+        run = store.run(heavy, Repeated(seed=seed))
         run.advance()
-    assert store.run(heavy, Repeated(seed=0)) is runs[0]
-    runs[2].advance()
-    assert store.run(heavy, Repeated(seed=2)) is runs[2]
+        store.run(heavy, Repeated(seed=seed))
+
+    for seed in (0, 1, 0):
+        look(seed)
+    look(2)
+    look(3)
     assert store.nbytes <= 100_000
-    assert store.run(heavy, Repeated(seed=1)) is not runs[1], "it was the oldest"
-    assert store.run(heavy, Repeated(seed=0)) is runs[0]
+    kept = [key[1].seed for key in store._kept]
+    assert 1 not in kept, "it was the oldest"
+    assert kept[-1] == 3
+
+
+def test_a_run_that_somebody_holds_is_found_again_though_it_had_to_go():
+    store = Store(budget=100_000)
+    mine = store.run(heavy, Repeated(seed=9))
+    mine.advance()
+    for seed in range(4):
+        store.run(heavy, Repeated(seed=seed)).advance()
+        store.run(heavy, Repeated(seed=seed))
+    assert store.run(heavy, Repeated(seed=9)) is mine
+
+
+def test_trainings_that_have_not_ended_are_few_and_count_with_their_models():
+    store = Store()
+
+    def begun(config):
+        run = Run(config, readings(5), 4, working=lambda: 1_000_000)
+        run.advance()
+        return run
+
+    assert begun(Repeated()).nbytes > 1_000_000
+    for seed in range(40):
+        store.run(begun, Repeated(seed=seed))
+    assert len(store._kept) == UNFINISHED
+    ended = begun(Repeated())
+    list(ended)
+    assert ended.nbytes < 10_000
+
+
+def test_a_picture_that_stands_in_many_moments_is_counted_once():
+    picture = Signal("h", ("unit",), np.zeros(100_000))
+
+    def seldom():
+        for step in range(60):
+            yield Reading(step, pictures=[picture])
+
+    run = Run(Repeated(), seldom(), 59)
+    run.advance(60)
+    assert len(run.steps) == 60
+    assert run.nbytes < 1_000_000
+
+
+def test_a_first_moment_that_nobody_waits_for_is_given_up_and_made_anew_for_the_next():
+    left, made = threading.Event(), []
+
+    def slow():
+        made.append(1)
+        if len(made) == 1:
+            left.set()
+        checkpoint()
+        yield from readings(2)
+        checkpoint()
+
+    run = Run(Repeated(), slow, 1)
+    with pytest.raises(Cancelled), cancelled_if(left.is_set):
+        run.advance(wait=True)
+    assert not run.done
+    assert run.error is None
+    assert run.advance(wait=True) == 1
+    assert len(made) == 2
+    with cancelled_if(lambda: True):
+        run.advance(60)
+    assert run.done, "what comes after the first moment is for all who look"
+    assert run.error is None
 
 
 @uses("seed")

@@ -8,7 +8,7 @@ from apps import CONCEPTS, PAGES, ROOT, open_page, open_scene, scenes_of
 
 from seqcore.experiments import gradients, last
 
-SMALL = {"steps": 50, "seeds": 1, "task_length": 10, "hidden": 8}
+SMALL = {"steps": 50, "seeds": 1, "task_length": 10}
 
 
 def test_the_code_under_a_training_gives_the_numbers_on_screen():

@@ -6,12 +6,14 @@ navigation, the tests of every page and the benchmark find the new files by thei
 
 from __future__ import annotations
 
+import keyword
 import re
 import sys
 from pathlib import Path
 from string import Template
 
 ROOT = Path(__file__).resolve().parents[1]
+RESERVED = ("last", "names")  # what the package of the experiments has of its own
 
 EXPERIMENT = '''"""$title: the mean of noisy values, as a formula and as one weight that learns it.
 
@@ -162,14 +164,21 @@ def test_the_fast_weight_reaches_the_floor_and_the_slow_one_does_not_yet():
 '''
 
 
-def write(name: str, root: Path = ROOT) -> list[Path]:
-    """Write the three files of a new page; they are returned. Raises ValueError for a name that cannot be one, or is taken."""
-    if not re.fullmatch(r"[a-z][a-z_]{1,30}", name):
+def write(name: str, root: Path = ROOT, chapter: int = 4) -> list[Path]:
+    """Write the three files of a new page; they are returned.
+
+    Raises ValueError for a name that cannot be one, or is taken, and for a chapter that is full, or that there is not.
+    """
+    if not re.fullmatch(r"[a-z][a-z_]{1,30}", name) or keyword.iskeyword(name) or name in RESERVED:
         raise ValueError(f"NAME = {name!r} should be a word in small letters, such as idea or two_words")
     taken = sorted(path.stem for path in (root / "pages").glob("[0-9]*_*.py"))
     if (root / "seqcore" / "experiments" / f"{name}.py").exists() or name in {stem.partition("_")[2] for stem in taken}:
         raise ValueError(f"NAME = {name!r} is taken")
-    number = max((int(stem[:2]) for stem in taken), default=9) + 1
+    if chapter not in (1, 2, 3, 4):
+        raise ValueError(f"CHAPTER = {chapter!r} is not one of 1, 2, 3 and 4")
+    number = max((int(stem[:2]) for stem in taken if stem[0] == str(chapter)), default=10 * chapter - 1) + 1
+    if number > 10 * chapter + 9:
+        raise ValueError(f"CHAPTER = {chapter} has no number left for a page")
     words = {"name": name, "title": name.replace("_", " ").capitalize()}
     files = {
         root / "pages" / f"{number}_{name}.py": PAGE,
@@ -183,7 +192,9 @@ def write(name: str, root: Path = ROOT) -> list[Path]:
 
 if __name__ == "__main__":
     try:
-        for path in write(sys.argv[1] if len(sys.argv) > 1 else ""):
+        for path in write(
+            sys.argv[1] if len(sys.argv) > 1 else "", chapter=int(sys.argv[2]) if len(sys.argv) > 2 else 4
+        ):
             print(path.relative_to(ROOT))
     except ValueError as wrong:
         sys.exit(str(wrong))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote_plus, urlencode
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -21,7 +21,7 @@ from seqcore.knobs import Knob, Value, shorten
 from view import router
 
 SCENE, ALL = "scene", "all"
-ROOM = 6_000  # bytes of one text in an address: servers and proxies refuse addresses from 8,000 on
+ROOM = 6_000  # bytes behind the question mark of an address: servers and proxies refuse addresses from 8,000 on
 
 
 class Page:
@@ -30,6 +30,7 @@ class Page:
     values   the knobs, by name; works, the last of them that made a legal config
     options  view options, by name: what is chosen, and whether that is the default
     asked    what the address says of names that are no knobs, until a view option takes it
+    written  what was last put into the address; too_long, the texts that did not fit
     """
 
     def __init__(self) -> None:
@@ -40,6 +41,8 @@ class Page:
         self.asked: dict[str, list[str]] = {}
         self.complaints: dict[str, str] = {}
         self.complained: tuple | None = None
+        self.written = ""
+        self.too_long: list[str] = []
 
 
 def here() -> Page:
@@ -56,8 +59,11 @@ def arrive(knobs: Mapping[str, Knob], scenes: int) -> None:
     state, page = st.session_state, here()
     went = getattr(get_script_run_ctx(), "is_history_navigation", False)
     if state.get("page") != router.here() or went:
-        if "page" not in state or went or any(name in st.query_params for name in (*knobs, SCENE)):
+        given = any(name in st.query_params for name in (*knobs, SCENE))
+        if "page" not in state or given:
             _read(page, knobs, scenes)
+        elif went and state["page"] == router.here():
+            page.scene = "1"  # Back within the page, to an address without anything in it
         page.values = {name: page.values.get(name, knob.default) for name, knob in knobs.items()}
         state.update(page.values)
         for name, (_, value) in page.options.items():
@@ -81,6 +87,8 @@ def _read(page: Page, knobs: Mapping[str, Knob], scenes: int) -> None:
     given = {name: st.query_params.get_all(name) for name in st.query_params}
     page.scene = _scene(page, given.pop(SCENE, []), scenes)
     page.values = {name: mend(page, knob, given.pop(name)) for name, knob in knobs.items() if name in given}
+    for name in page.options:
+        st.session_state.pop(name, None)
     page.options, page.asked = {}, {name: texts for name, texts in given.items() if name in router.options()}
     page.complaints |= {name: f"{shorten(name)} is no knob of this page" for name in given if name not in page.asked}
 
@@ -105,9 +113,9 @@ def mend(page: Page, knob: Knob, texts: list[str]) -> Value:
     return value
 
 
-def open_scene(name: str) -> None:
-    """Open a scene of this page."""
-    here().scene = name
+def open_scene(name: str, page: str = "") -> None:
+    """Open a scene of this page, or let another page begin with it."""
+    st.session_state["pages"].setdefault(page or router.here(), Page()).scene = name
 
 
 def turn(knobs: Mapping[str, Knob], changes: Mapping[str, Value]) -> None:
@@ -121,8 +129,12 @@ def offer(knob: Knob) -> None:
     page, state = here(), st.session_state
     if knob.name in page.asked:
         state[knob.name] = mend(page, knob, page.asked.pop(knob.name))
-    elif knob.name not in state:
-        state[knob.name] = page.options.get(knob.name, (knob, knob.default))[1]
+        page.options.pop(knob.name, None)
+    before, left = page.options.get(knob.name, (knob, knob.default))
+    if knob.name not in state:
+        state[knob.name] = left
+    if state[knob.name] == before.default != knob.default:
+        state[knob.name] = knob.default  # nobody has touched it: it follows what is worth looking at
     value = looked_at(knob)
     if state[knob.name] != value:
         state[knob.name] = value
@@ -141,22 +153,25 @@ def query(knobs: Mapping[str, Knob]) -> str:
     page = here()
     wanted: dict[str, Any] = {} if page.scene == "1" else {SCENE: page.scene}
     chosen = [(knob, page.values[name]) for name, knob in knobs.items()] + list(page.options.values())
-    wanted |= {knob.name: knob.write(value) for knob, value in chosen if value != knob.default and _fits(knob, value)}
+    wanted |= {knob.name: knob.write(value) for knob, value in chosen if value != knob.default}
+    wanted |= {name: texts[-1] for name, texts in page.asked.items()}
+    texts = sorted(
+        (name for name, knob in knobs.items() if knob.kind == "text" and name in wanted), key=lambda n: -len(wanted[n])
+    )
+    page.too_long = []
+    while texts and len(urlencode(wanted)) > ROOM:
+        page.too_long.append(texts.pop(0))
+        del wanted[page.too_long[-1]]
     return urlencode(wanted)
-
-
-def _fits(knob: Knob, value: Value) -> bool:
-    return knob.kind != "text" or len(quote(str(value))) <= ROOM
 
 
 def too_long(knobs: Mapping[str, Knob]) -> list[str]:
     """A sentence for every text that is too long for the address."""
-    values = here().values
+    query(knobs)
     return [
-        f"{knob.label} takes {len(quote(str(values[name]))):,} bytes, more than the {ROOM:,} that fit into an address: it "
-        "stays on this page while it is open, but a link to this page opens without it"
-        for name, knob in knobs.items()
-        if not _fits(knob, values[name])
+        f"{knobs[name].label} takes {len(quote_plus(str(here().values[name]))):,} bytes, and an address has room for {ROOM:,}: "
+        "it stays on this page while it is open, but a link to this page opens without it"
+        for name in here().too_long
     ]
 
 

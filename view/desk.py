@@ -12,7 +12,7 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 PATIENCE = 1.0  # seconds a training waits for knobs at most, so that nobody is starved
 
@@ -39,19 +39,24 @@ class Desk:
                 self._changed.notify_all()
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Within it, one training works; who came first is served first."""
+    def turn(self) -> Iterator[Callable[[], bool]]:
+        """Within it, one training works; who came first is served first.
+
+        Gives a function that says when to stop early: when a knob is being answered, unless the training has waited so
+        long already that it may take its whole turn.
+        """
         ticket = object()
         with self._changed:
             self._queue.append(ticket)
             # whoever has waited long is not held up by knobs any more, only by those before it
-            if not self._changed.wait_for(lambda: self._free(ticket) and not self._answering, PATIENCE):
+            calm = self._changed.wait_for(lambda: self._free(ticket) and not self._answering, PATIENCE)
+            if not calm:
                 self._changed.wait_for(lambda: self._free(ticket))
             self._queue.remove(ticket)
             self._training += 1
             self._changed.notify_all()
         try:
-            yield
+            yield self.wanted if calm else lambda: False
         finally:
             with self._changed:
                 self._training -= 1

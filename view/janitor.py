@@ -8,15 +8,20 @@ ends, what it held is freed only by a collection (which does not run after every
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import gc
 import importlib
+import logging
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import streamlit as st
+
+T = TypeVar("T")
 
 PERIOD = 10.0  # seconds between two looks
 READY = ("torch", "torch.optim", "seqcore.engine", "seqcore.experiments.gradients")
@@ -31,14 +36,21 @@ def begin() -> threading.Thread:
 
 
 def _work() -> None:
-    prepare()
-    before = sessions()
+    log = logging.getLogger(__name__)
+    try:
+        prepare()
+    except Exception:
+        log.exception("getting ready")
+    before: set[str] = set()
     while True:
         time.sleep(PERIOD)
-        now = sessions()
-        if now < before:
-            tidy()
-        before = now
+        try:
+            now = sessions()
+            if before - now:
+                tidy()
+            before = now
+        except Exception:
+            log.exception("looking for ended sessions")
 
 
 def prepare() -> None:
@@ -51,10 +63,23 @@ def prepare() -> None:
     gc.freeze()
 
 
-def sessions() -> int:
-    """How many sessions are kept, the expired ones of which are dropped by this look. 0 outside a server."""
-    storage = _storage()
-    return 0 if storage is None else len(storage.list()) + _connected()
+def sessions() -> set[str]:
+    """The ids of all sessions that are connected, or may come back. Empty outside a server."""
+    manager = getattr(_runtime(), "_session_mgr", None)
+    if manager is None:
+        return set()
+    return _in_the_servers_thread(
+        lambda: {info.session.id for info in manager._session_storage.list()} | set(manager._active_session_info_by_id)
+    )
+
+
+def _in_the_servers_thread(call: Callable[[], T]) -> T:
+    """Streamlit's storage belongs to the thread of the server's loop."""
+
+    async def work() -> T:
+        return call()
+
+    return asyncio.run_coroutine_threadsafe(work(), _runtime()._async_objs.eventloop).result(timeout=5)
 
 
 def _runtime() -> Any:
@@ -63,29 +88,10 @@ def _runtime() -> Any:
     return runtime.get_instance() if runtime.exists() else None
 
 
-def _storage() -> Any:
-    return getattr(getattr(_runtime(), "_session_mgr", None), "_session_storage", None)
-
-
-def _connected() -> int:
-    manager = getattr(_runtime(), "_session_mgr", None)
-    return len(getattr(manager, "_active_session_info_by_id", {}))
-
-
 def tidy() -> None:
     """Free what ended sessions held, and give the memory back to the system where it takes it."""
-    expire = getattr(getattr(_storage(), "_cache", None), "expire", None)
-    loop = getattr(getattr(_runtime(), "_async_objs", None), "eventloop", None)
-    if expire is not None and loop is not None:
-        # The server's own thread changes the storage, so it does this too.
-        done = threading.Event()
-
-        def drop() -> None:
-            expire()
-            done.set()
-
-        loop.call_soon_threadsafe(drop)
-        done.wait(1)
+    if _runtime() is not None:
+        _in_the_servers_thread(_runtime()._session_mgr._session_storage._cache.expire)
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)

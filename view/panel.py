@@ -19,9 +19,10 @@ from view.plain import plain
 FIRST = ("length", "hidden", "width", "heads", "d_k")
 
 
-def draw(knobs: Mapping[str, Knob], names: Sequence[str], trains: bool) -> None:
-    """Widgets for the knobs of `names`, and the others folded by group; without names all stand in the open.
+def draw(knobs: Mapping[str, Knob], names: Sequence[str], fold: bool, trains: bool) -> None:
+    """Widgets for the knobs of `names`, and for the others by group.
 
+    fold    whether the others are folded away
     trains  whether the open scene trains: then there is a switch for starting by itself
     """
     in_view = sorted(names, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
@@ -31,8 +32,8 @@ def draw(knobs: Mapping[str, Knob], names: Sequence[str], trains: bool) -> None:
             widget(knobs[name])
         if trains:
             st.toggle("Start by itself", True, key="autoplay", persist_state="session")
-        if folded and in_view:
-            more = st.expander("More knobs", key="more knobs", on_change="rerun")
+        if folded and fold:
+            more = st.expander("More knobs" if in_view else "Knobs", key="more knobs", on_change="rerun")
             if more.open:
                 with more:
                     _grouped(folded)

@@ -7,6 +7,7 @@ that is closed, asks for nothing. What somebody else has trained already is play
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -19,7 +20,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from seqcore import knobs
 from seqcore.record import Signal, Snapshot
 from seqcore.runs import Run
-from view import charts, reader, router, trouble, visit
+from view import address, charts, reader, router, trouble, visit
 from view.desk import desk
 from view.pictures import store
 from view.plain import plain
@@ -44,6 +45,9 @@ class Cursor:
         self.run = run
         self.step = 0
         self.playing = False
+        self._presses = 0
+        self._moving = threading.Lock()
+        self._drawn: Snapshot | None = None
 
     @property
     def finished(self) -> bool:
@@ -59,28 +63,44 @@ class Cursor:
         if not self.run.steps and not self.run.done:
             self.run.advance(wait=True)
 
+    def press(self, playing: bool, step: int | None = None) -> None:
+        """What the reader wants: to play or not, and maybe another place. A tick under way does not undo it."""
+        with self._moving:
+            self._presses += 1
+            self.playing = playing
+            self.step = self.step if step is None else step
+
     def forward(self) -> None:
         """One moment on: the next in the log, or a new one. Waits if another thread is at it; nothing is lost."""
         later = [step for step in self.run.steps if step > self.step]
         if not later and self.run.advance(wait=True):
             later = [step for step in self.run.steps if step > self.step]
-        if later:
-            self.step = later[0]
+        self.press(False, later[0] if later else None)
 
     def tick(self, seconds: float) -> None:
         """What happens between two pictures: further through the log, or else about so much training."""
-        steps = self.run.steps
+        presses, steps = self._presses, self.run.steps
         later = [step for step in steps if step > self.step]
         if later:
-            self.step = later[min(len(steps) // REPLAY, len(later) - 1)]
+            self._move(later[min(len(steps) // REPLAY, len(later) - 1)], presses)
             return
-        with desk.turn():
-            self.run.advance(seconds, stop=desk.wanted)
-        self.step = self.run.steps[-1] if self.run.steps else 0
+        with desk.turn() as stop:
+            self.run.advance(seconds, stop=stop)
+        self._move(self.run.steps[-1] if self.run.steps else 0, presses)
+
+    def _move(self, step: int, presses: int) -> None:
+        """Go to a step, unless the reader has pressed something since."""
+        with self._moving:
+            if self._presses == presses:
+                self.step = step
 
     @property
     def snapshot(self) -> Snapshot:
-        return self.run.at(self.step)
+        """The moment that is looked at, as it was first seen: what another reader trains meanwhile changes nothing in it."""
+        found = self.run.at(self.step)
+        if self._drawn is None or self._drawn.step != found.step:
+            self._drawn = found
+        return self._drawn
 
 
 class Place(NamedTuple):
@@ -95,6 +115,7 @@ class Cursors:
 
     def __init__(self) -> None:
         self.page = ""
+        self.reader = object()  # what tells this session from all others
         self.open: dict[str, Cursor] = {}
         self._places: OrderedDict[Hashable, Place] = OrderedDict()
 
@@ -104,7 +125,7 @@ class Cursors:
             for name in list(self.open):
                 self._leave(name)
             self.page = page
-        name, run = name_of(make), store().run(make, config, id(self))
+        name, run = name_of(make), store().run(make, config, self.reader)
         if name in self.open and self.open[name].run is run:
             return self.open[name]
         going = name in self.open and self.open[name].going
@@ -189,6 +210,7 @@ def play(
             cursor.tick(TICK)
         here = visit.begin(name, moving=cursor.going)
         here.options |= elsewhere
+        here.slot = outer.slot if not _by_itself() else None
         if cursor.run.steps:
             moment = _place(cursor, name)
             with trouble.told(f"{name} at step {moment.step}"):
@@ -198,6 +220,8 @@ def play(
         if not played:
             outer.told.extend(here.told)
             outer.options |= here.options
+            if _by_itself() and address.query(config.knobs()) != address.here().written:
+                st.rerun()  # a way of looking has changed, which belongs into the address
             return
         if not cursor.going:
             st.rerun()  # the buttons stand outside
@@ -235,38 +259,30 @@ def _buttons(
     keys = ("p", "s") if first else (None, None)
     failed = cursor.run.error is not None
 
-    def want(playing: bool) -> None:
-        cursor.playing = playing
-
-    def step() -> None:
-        cursor.playing = False
-        cursor.forward()
-
     def reset() -> None:
-        cursor.playing = False
-        cursor.step = 0
+        cursor.press(False, 0)
         if cursor.run.personal or failed:
-            store().forget(make, config, id(st.session_state["cursors"]))
+            store().forget(make, config, st.session_state["cursors"].reader)
 
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         idle = "Stopped" if failed else f"✓ {verb[1]}" if cursor.finished else f"▶ {verb[0]}"
         st.button(
             "❚❚ Pause" if cursor.going else idle,
             key=f"{name} play",
-            on_click=want,
+            on_click=cursor.press,
             args=(not cursor.going,),
             disabled=cursor.finished,
             shortcut=keys[0],
         )
         still = cursor.going or cursor.finished
-        st.button("Step", key=f"{name} step", on_click=step, disabled=still, shortcut=keys[1])
+        st.button("Step", key=f"{name} step", on_click=cursor.forward, disabled=still, shortcut=keys[1])
         st.button("↺ Reset", key=f"{name} reset", on_click=reset)
 
 
 def _place(cursor: Cursor, name: str) -> Snapshot:
     """The moment to draw: the one that plays, else the one the reader went back to. With a line about it."""
     run = cursor.run
-    with st.container(height=78, border=False):
+    with st.container(height=70, border=False):
         steps = run.steps
         if cursor.going or len(steps) < 2:
             share = cursor.step / max(run.total, 1)
@@ -277,7 +293,7 @@ def _place(cursor: Cursor, name: str) -> Snapshot:
             st.session_state[key] = at
 
             def go() -> None:
-                cursor.step = st.session_state[key]
+                cursor.press(False, st.session_state[key])
 
             st.select_slider(f"Rewind: {steps[-1]:,} steps, {run.seconds:.1f} s of work", steps, key=key, on_change=go)
     moment = cursor.snapshot

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from view import router
+from view import router, visit
 
 SHOW = "Show me"
 
@@ -46,7 +46,10 @@ def question(text: str, choices: Iterable[str]) -> Asked:
     """Ask before showing: what follows in the scene waits for `if asked:`. The answer is kept for the session."""
     choices = tuple(choices)
     given: dict[str, str] = st.session_state.setdefault("answers", {})
-    key = f"{router.here()} {text}"
+    # by its place, since its words may name a knob that is turned
+    key = f"{router.here()} {visit.current().key('question')}"
+    said = given.get(key, "")
+    said = said if said in choices else ""
 
     def keep() -> None:
         if st.session_state[f"question {key}"]:
@@ -55,11 +58,11 @@ def question(text: str, choices: Iterable[str]) -> Asked:
     with st.container(border=True, gap="small"):
         st.markdown(f"**Before you look:** {text}")
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.session_state[f"question {key}"] = given.get(key) or None
+            st.session_state[f"question {key}"] = said or None
             st.pills(text, choices, key=f"question {key}", label_visibility="collapsed", on_change=keep)
             if key not in given:
                 st.button(SHOW, key=f"show {key}", on_click=given.update, args=({key: ""},))
-    return Asked(text, choices, key in given, given.get(key, ""))
+    return Asked(text, choices, key in given, said)
 
 
 def exercise(text: str, choices: Mapping[str, str], right: str) -> None:

@@ -28,6 +28,8 @@ export default function (component) {
   const before = window.openScene || {};
   const another = before.page === data.page && before.scene !== data.scene;
   if (another) document.querySelector('[data-testid=stMain]')?.scrollTo(0, 0);
+  // On a phone the stepper is wider than the screen.
+  document.querySelector('.st-key-scene [aria-checked=true]')?.scrollIntoView({ inline: 'center', block: 'nearest' });
   window.openScene = { page: data.page, scene: data.scene };
 
   // A scene is a place to come back to; a knob that is turned is not.

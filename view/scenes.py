@@ -35,6 +35,8 @@ Draw = TypeVar("Draw", bound=Callable[[Any], None])
 STYLE = """<style>
 .st-key-scene [role=radiogroup], .st-key-scene > div { max-width: 100% }
 .st-key-scene-steps { margin-top: 1rem }
+[data-stale=true] { opacity: 1 !important }
+[data-testid=stPageLink] p { white-space: normal; overflow: visible }
 @media (max-width: 640px) {
   .st-key-scene [data-testid=stButtonGroup] > div { flex-wrap: nowrap; overflow-x: auto; scrollbar-width: none }
   .st-key-scene [data-testid=stButtonGroup] button { flex: none }
@@ -96,6 +98,8 @@ def lesson(docstring: str, config: type[knobs.Config], *draws: Callable[[Any], N
 
 def _draw(here: visit.Visit, docstring: str, config: type[knobs.Config], scenes: list[Scene]) -> None:
     turned = config.knobs()
+    if len({each.title for each in scenes}) < len(scenes):
+        raise ValueError(f"two scenes of this page have the same title: {', '.join(each.title for each in scenes)}")
     for each in scenes:
         if unknown := set(each.knobs) - set(turned):
             raise ValueError(f"{each.title}: {sorted(unknown)} are no knobs of this page")
@@ -118,8 +122,9 @@ def _draw(here: visit.Visit, docstring: str, config: type[knobs.Config], scenes:
     _seen().update((router.here(), each.title) for each in opened)
     _steps(scenes)
     names = list(dict.fromkeys(name for each in opened for name in each.knobs))
-    panel.draw(turned, names, trains=any("train" in each.title.lower() for each in opened))
-    reader.speak(router.here(), page.scene, address.query(turned), " ".join(here.told))
+    panel.draw(turned, names, fold=any(each.knobs for each in scenes), trains=here.plays > 0)
+    page.written = address.query(turned)
+    reader.speak(router.here(), page.scene, page.written, " ".join(here.told))
 
 
 def _scene(each: Scene, turned: Mapping[str, Knob], chosen: knobs.Config, divided: bool) -> None:
@@ -192,7 +197,8 @@ def _steps(scenes: list[Scene]) -> None:
             name = str(number + 1)
             st.button(f"{scenes[number].title} →", key="next", shortcut="n", on_click=address.open_scene, args=(name,))
         elif place + 1 < len(pages) and st.button(f"{pages[place + 1].title} →", key="page after", shortcut="n"):
-            st.switch_page(pages[place + 1].path, query_params={address.SCENE: "1"})
+            address.open_scene("1", pages[place + 1].address)
+            st.switch_page(pages[place + 1].path)
 
 
 # --- ways of looking ------------------------------------------------------------------------------------------------
@@ -229,4 +235,4 @@ def chapters() -> None:
             for number, page in enumerate(pages):
                 with columns[number % 4], st.container(border=True, gap=None):
                     st.page_link(page.path, label=f"**{page.title}**")
-                    st.caption(page.claim)
+                    st.caption(f"{page.claim[:1].upper()}{page.claim[1:]}")
