@@ -11,9 +11,9 @@ run: .venv/run.stamp
 check: style types
 	$(BIN)/python -m pytest -n 2 -m "not browser and not slow"
 
-# Everything. What is missing is installed, the browser too. Two of the workers mostly wait for a browser.
+# Everything. What is missing is installed, the browser too. One worker drives the browser, the other one does the rest.
 test: style types browser
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench: .venv/test.stamp
 	$(BIN)/python -m bench

@@ -18,6 +18,7 @@ QUIET += ["--disable-component-update", "--disable-sync"]
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
 DRAWN = """() => [...document.querySelectorAll('[data-testid=stVegaLiteChart]')].every(
     chart => chart.querySelector('svg.marks, canvas.marks'))"""
+WINDOWS: dict = {}  # browser -> look -> its window
 # The frontend looks for its server under the address of a deep link first.
 EXPECTED = ("404 (Not Found)",)
 
@@ -57,14 +58,19 @@ class Server:
 
 
 class Reader:
-    """One browser window, and everything that went wrong in it."""
+    """One tab of a browser, which is a session of its own, and everything that went wrong in it.
+
+    Tabs of one look share what the browser has loaded and compiled: that is most of the work of opening a page.
+    """
 
     def __init__(self, browser, url: str, dark: bool = False, phone: bool = False, still: bool = False):
         look = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True} if phone else {}
         look["color_scheme"] = "dark" if dark else "light"
         look["reduced_motion"] = "reduce" if still else "no-preference"
-        self.context = browser.new_context(**({"viewport": {"width": 1400, "height": 900}} | look))
-        self.page = self.context.new_page()
+        windows = WINDOWS.setdefault(browser, {})
+        if (dark, phone, still) not in windows:
+            windows[dark, phone, still] = browser.new_context(**({"viewport": {"width": 1400, "height": 900}} | look))
+        self.page = windows[dark, phone, still].new_page()
         self.page.set_default_timeout(20_000)
         self.url, self.errors = url, []
         self.page.on("console", self._listen)
@@ -182,4 +188,4 @@ class Reader:
         assert not self.errors
 
     def close(self) -> None:
-        self.context.close()
+        self.page.close()

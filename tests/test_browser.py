@@ -10,7 +10,6 @@ from playwright.sync_api import sync_playwright
 from tests import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-elsewhere = pytest.mark.xdist_group("browser, every page")  # beside the others, with a server of its own
 
 NEW = [path for path in CONCEPTS if path.stem in ("21_gradients", "22_lstm", "31_scaling")]
 
@@ -70,7 +69,6 @@ def test_a_deep_link_to_a_cold_server_opens_that_page_and_scene(browser):
 # --- every page -----------------------------------------------------------------------------------------------------
 
 
-@elsewhere
 @pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
 def test_a_training_starts_by_itself_pauses_steps_and_resets(read, path):
     reader = read(f"{address_of(path)}?scene={training_scene(path)}").show()
@@ -85,7 +83,6 @@ def test_a_training_starts_by_itself_pauses_steps_and_resets(read, path):
     reader.assert_well()
 
 
-@elsewhere
 @pytest.mark.parametrize("path", PAGES, ids=by_stem)
 def test_a_page_fits_a_phone_in_the_dark_and_its_picture_begins_on_the_first_screen(read, path):
     reader = read(address_of(path), dark=True, phone=True)
@@ -95,7 +92,6 @@ def test_a_page_fits_a_phone_in_the_dark_and_its_picture_begins_on_the_first_scr
     reader.assert_well()
 
 
-@elsewhere
 @pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
 def test_whatever_slider_is_turned_every_chart_is_kept(read, path):
     reader = read(address_of(path))
@@ -132,7 +128,6 @@ def test_next_leads_through_all_scenes_and_on_to_the_next_page(read, path):
     reader.assert_well()
 
 
-@elsewhere
 @pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
 def test_the_first_screen_holds_the_whole_first_picture(read, path):
     assert read(address_of(path)).pictures_within()[1] <= 900
@@ -165,9 +160,14 @@ def test_next_leads_to_a_page_as_it_was_left_and_the_browsers_back_to_where_next
 def test_a_way_of_looking_inside_a_training_reaches_the_address(read):
     reader = read(f"{TRAINS}&steps=50&seeds=1&seed=83")
     reader.wait_for_label("Trained").settle()
-    reader.page.locator(".st-key-look input").first.click()
-    reader.page.get_by_role("option").last.click()
-    reader.eventually(lambda: "look=" in reader.page.url)
+
+    def choose() -> bool:
+        reader.page.locator(".st-key-look input").first.click(timeout=2_000)
+        reader.page.get_by_role("option").last.click(timeout=2_000)
+        reader.page.wait_for_timeout(1_500)
+        return "look=" in reader.page.url
+
+    reader.eventually(choose)
     reader.assert_well()
 
 
@@ -246,9 +246,12 @@ def test_leaving_the_scene_pauses_the_training_and_coming_back_goes_on(read, ser
 
 def test_a_knob_turned_during_training_trains_anew_with_it(read):
     reader = read(f"{TRAINS}&steps=2000&task_length=200&seeds=2&seed=78")
-    reader.wait_for_step(200)
-    reader.turn("steps", "ArrowLeft").eventually(lambda: "steps=1950" in reader.page.url)
-    reader.eventually(lambda: reader.step() < 200)
+    at = reader.wait_for_step(600)
+    slider = reader.page.locator(".st-key-steps input").first
+    slider.focus()
+    slider.press("ArrowLeft")
+    reader.eventually(lambda: reader.step() < at, "it did not begin anew")
+    reader.eventually(lambda: "steps=1950" in reader.page.url)
     reader.wait_for_step(10)
     reader.assert_well()
 

@@ -23,6 +23,11 @@ CHAPTERS = ("", "1 · Sequences as probability", "2 · Recurrence", "3 · Attent
 STYLE = """<style>
 .stMainBlockContainer { padding-top: 3.6rem; padding-bottom: 3rem }
 .stMainBlockContainer h1 { font-size: 1.9rem; padding: 0.4rem 0 0 }
+@media (max-width: 640px) {
+  .stMainBlockContainer { padding-top: 3.2rem }
+  .stMainBlockContainer h1 { font-size: 1.6rem }
+  .stMainBlockContainer h4 { font-size: 1.25rem }
+}
 .stMainBlockContainer h4 { padding: 0.4rem 0 0.3rem }
 </style>"""
 
