@@ -11,9 +11,10 @@ run: .venv/run.stamp
 check: style types
 	$(BIN)/python -m pytest -n 2 -m "not browser and not slow"
 
-# Everything. What is missing is installed, the browser too. One worker drives the browser, the other one does the rest.
+# Everything. What is missing is installed, the browser too. A browser and a server need both processors, so they come last.
 test: style types browser
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 -m "not browser"
+	$(BIN)/python -m pytest -m browser
 
 bench: .venv/test.stamp
 	$(BIN)/python -m bench

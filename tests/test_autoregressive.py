@@ -74,7 +74,7 @@ def test_initial_weights_have_the_sizes_that_torch_draws():
     assert ours.W_w.shape == theirs.weight.shape
     assert ours.W_w.abs().max().item() == pytest.approx(200**-0.5, rel=0.01)
     assert float(ours.W_y.detach().std()) == pytest.approx(50**-0.5 / 3**0.5, rel=0.02)
-    assert float(ours.E.std()) == pytest.approx(1, rel=0.02)
+    assert float(ours.E.detach().std()) == pytest.approx(1, rel=0.02)
     again = Autoregressive(10, 50, 300, 20, drawn_from(0))
     assert all(torch.equal(mine, other) for mine, other in zip(ours.parameters(), again.parameters()))
 

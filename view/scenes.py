@@ -86,6 +86,8 @@ def lesson(docstring: str, config: type[knobs.Config], *draws: Callable[[Any], N
     draws      the scenes in order, each a function of a config
     """
     router.through_the_door()
+    if leave := st.session_state.pop("leave", ""):
+        st.switch_page(next(page.path for page in router.pages() if page.address == leave))
     here = visit.begin("page")
     newest = st.session_state["newest"] = object()
     with desk.first(), cancelled_if(lambda: st.session_state.get("newest") is not newest):
@@ -191,14 +193,22 @@ def _steps(scenes: list[Scene]) -> None:
             st.button(
                 f"← {scenes[number - 2].title}", key="back", shortcut="b", on_click=address.open_scene, args=(name,)
             )
-        elif place > 0 and st.button(f"← {pages[place - 1].title}", key="page before", shortcut="b"):
-            st.switch_page(pages[place - 1].path)
+        elif place > 0:
+            before = pages[place - 1]
+            st.button(f"← {before.title}", key="page before", shortcut="b", on_click=_leave, args=(before.address,))
         if number < len(scenes):
             name = str(number + 1)
             st.button(f"{scenes[number].title} →", key="next", shortcut="n", on_click=address.open_scene, args=(name,))
-        elif place + 1 < len(pages) and st.button(f"{pages[place + 1].title} →", key="page after", shortcut="n"):
-            address.open_scene("1", pages[place + 1].address)
-            st.switch_page(pages[place + 1].path)
+        elif place + 1 < len(pages):
+            after = pages[place + 1]
+            st.button(f"{after.title} →", key="page after", shortcut="n", on_click=_leave, args=(after.address, "1"))
+
+
+def _leave(page: str, scene: str = "") -> None:
+    """Go to another page with the next run, whatever interrupts this one; scene: the one to begin with, if not as left."""
+    st.session_state["leave"] = page
+    if scene:
+        address.open_scene(scene, page)
 
 
 # --- ways of looking ------------------------------------------------------------------------------------------------
