@@ -11,10 +11,9 @@ run: .venv/run.stamp
 check: style types
 	$(BIN)/python -m pytest -n 2 -m "not browser and not slow"
 
-# Everything. What is missing is installed, the browser too. A browser and a server need both processors, so they come last.
+# Everything. What is missing is installed, the browser too. One process drives the browser while the other computes.
 test: style types browser
-	$(BIN)/python -m pytest -n 2 -m "not browser"
-	$(BIN)/python -m pytest -m browser
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench: .venv/test.stamp
 	$(BIN)/python -m bench

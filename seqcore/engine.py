@@ -45,9 +45,13 @@ class Arms(Mapping[str, Sequence[Any]]):
     def __init__(self, makers: Mapping[str, Callable[[int], Any]], seeds: Iterable[int]):
         self.seeds = tuple(seeds)
         self._trainers: dict[str, Sequence[Any]] = {}
-        for arm, make in makers.items():
+
+        def one(make: Callable[[int], Any], seed: int) -> Any:
             checkpoint()
-            self._trainers[arm] = tuple(make(seed) for seed in self.seeds)
+            return make(seed)
+
+        for arm, make in makers.items():
+            self._trainers[arm] = tuple(one(make, seed) for seed in self.seeds)
 
     def __getitem__(self, arm: str) -> Sequence[Any]:
         return self._trainers[arm]
@@ -75,8 +79,13 @@ class Arms(Mapping[str, Sequence[Any]]):
         return {arm: trainers[0].model for arm, trainers in self.items()}
 
     def each(self, of: Callable[[Any], Any]) -> np.ndarray:
-        """What `of` makes of every model, as (arm, seed, ...)."""
-        return np.array([[of(trainer.model) for trainer in trainers] for trainers in self.values()])
+        """What `of` makes of every model, as (arm, seed, ...). It can be cancelled between two models."""
+
+        def one(trainer: Any) -> Any:
+            checkpoint()
+            return of(trainer.model)
+
+        return np.array([[one(trainer) for trainer in trainers] for trainers in self.values()])
 
 
 class Measure(NamedTuple):

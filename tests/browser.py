@@ -10,14 +10,22 @@ import time
 import urllib.request
 from pathlib import Path
 
-from playwright.sync_api import TimeoutError
-
 ROOT = Path(__file__).resolve().parents[1]
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync"]
-READY = "[data-testid=stApp][data-test-script-state=notRunning]"
-DRAWN = """() => [...document.querySelectorAll('[data-testid=stVegaLiteChart]')].every(
-    chart => chart.querySelector('svg.marks, canvas.marks'))"""
+# The page stands to its last button, its charts are drawn, and for three tenths of a second no script has run, but for
+# the one of a training that plays.
+RESTS = """() => {
+    const app = document.querySelector('[data-testid=stApp]');
+    const plays = [...document.querySelectorAll('[class*="-play"] button')].some(each => each.innerText.includes('Pause'));
+    const drawn = [...document.querySelectorAll('[data-testid=stVegaLiteChart]')].every(
+        chart => chart.querySelector('svg.marks, canvas.marks'));
+    const whole = document.querySelector('.st-key-scene-steps button') || location.search.includes('scene=all');
+    const loading = document.querySelector('[data-testid=stSkeleton], .st-key-scene-steps [data-stale=true]');
+    const still = plays || app?.dataset.testScriptState === 'notRunning';
+    if (!whole || loading || !drawn || !still) return (window.restsSince = null);
+    return Date.now() - (window.restsSince ??= Date.now()) > 300;
+}"""
 WINDOWS: dict = {}  # browser -> look -> its window
 # The frontend looks for its server under the address of a deep link first.
 EXPECTED = ("404 (Not Found)",)
@@ -95,18 +103,19 @@ class Reader:
         raise AssertionError(what or "it did not come to hold within twenty seconds")
 
     def settle(self) -> "Reader":
-        """Wait until the pictures stand and no script runs; a page that trains always runs one, so not for long."""
-        for _ in range(2):
-            with contextlib.suppress(TimeoutError):
-                self.page.wait_for_selector(READY, timeout=2_000)
-            self.page.wait_for_function(DRAWN)
-            self.page.wait_for_timeout(250)
+        """Wait until the pictures stand and no script runs, or one that trains: such a page is never at rest."""
+        self.page.wait_for_function(RESTS)
         return self
 
     def press(self, key: str) -> "Reader":
         """A key for the page, and not for the widget that has the focus."""
         self.page.evaluate("() => document.activeElement.blur()")
         self.page.keyboard.press(key)
+        return self.settle()
+
+    def scene(self, number: int) -> "Reader":
+        """Open a scene of the page by its stepper."""
+        self.page.locator(".st-key-scene button").nth(number - 1).click()
         return self.settle()
 
     def show(self) -> "Reader":

@@ -152,6 +152,7 @@ def test_a_picture_depends_on_the_knobs_it_names_and_on_no_other():
 # --- training -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.live
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [FRESH, FRESH + 4])
 def test_untouched_the_unclipped_network_is_lost_at_step_1_and_its_clipped_twin_learns(seed):
@@ -165,6 +166,7 @@ def test_untouched_the_unclipped_network_is_lost_at_step_1_and_its_clipped_twin_
     assert (strides.sel(arm="clipped at 1").values[:, 1:] <= 0.02 + 1e-6).all(), "rate times 1 at most"
 
 
+@pytest.mark.live
 @pytest.mark.slow
 def test_clipping_rescues_an_exploding_relu_network():
     final = last(run(RESCUE))

@@ -19,6 +19,7 @@ from seqcore.tasks.recall import Adding
 SMALL = Config(length=10, hidden=4, steps=50, seeds=2)
 
 
+@pytest.mark.live
 @pytest.mark.slow
 def test_adding_is_solved_by_the_gru_then_by_the_lstm_and_never_by_the_rnn():
     moments = list(run(Config(seeds=1, seed=100, steps=1200)))

@@ -298,6 +298,7 @@ def test_one_learning_rate_does_not_suit_everything_not_even_the_root():
     assert (hasty[ROOT] >= 0.5).all(), hasty
 
 
+@pytest.mark.live
 @pytest.mark.slow
 @pytest.mark.parametrize(("rate", "arm"), [(0.3, NONE), (5.0, LINEAR)])
 def test_with_a_rate_that_fits_the_other_two_scalings_learn_at_256(rate, arm):

@@ -1,5 +1,7 @@
 """Every page, found by globbing: its scenes open one by one and together, bear every knob, and keep their charts."""
 
+import re
+
 import pytest
 import streamlit as st
 from apps import CONCEPTS, PAGES, charts_of, config_of, forms_of, open_page, open_scene, page_of, scenes_of
@@ -71,8 +73,8 @@ def test_a_page_bears_both_ends_of_all_its_knobs_in_every_scene(path):
     knobs = config_of(path).knobs()
     for end in (0, -1):
         for name, knob in knobs.items():
-            if knob.kind != "text":
-                app.session_state[name] = knob.corners[end]
+            if knob.kind != "text":  # and two seeds: more are more of the same, and what is drawn of them is a band
+                app.session_state[name] = knob.corners[end] if name != "seeds" else (1, 2)[end]
         app.run()
         fine(app, f"corner {end}")
         assert app.title
@@ -164,6 +166,28 @@ def test_an_address_sets_the_knobs_and_the_scene():
     assert app.session_state["activation"] == "relu"
     assert app.session_state["scene"] == "2"
     assert not app.warning
+
+
+NONSENSE = {
+    ("hidden", "abc"): ("hidden = 'abc' is not a whole number from 2 to 128; using 32", None),
+    ("length", "1000000"): ("length = '1000000' is not a whole number from 2 to 200; using 200", "length=200"),
+    ("tea", "hot"): ("'tea' is no knob of this page", None),
+    ("activation", "\0💥"): ("activation", None),
+}
+
+
+@pytest.mark.parametrize("given", NONSENSE, ids=lambda given: "=".join(given).encode("ascii", "replace").decode())
+def test_nonsense_in_the_address_is_mended_and_told(given):
+    told, mended = NONSENSE[given]
+    app = open_page(GRADIENTS, **dict([given]))
+    fine(app)
+    assert told in plain_text(app.warning[0].value)
+    assert mended is None or mended in page_of(app).written
+
+
+def plain_text(markdown: str) -> str:
+    """Markdown as it is read: no escapes."""
+    return re.sub(r"\\(.)", r"\1", markdown)
 
 
 @pytest.mark.parametrize("nonsense", ["0", "99", "two", "", "2.0", "<b>", "All"])
