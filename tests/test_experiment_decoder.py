@@ -104,6 +104,8 @@ def test_the_truth_beside_it_is_the_source_itself():
             np.testing.assert_allclose(again["taken"].sel(line="truth").values[t], contexts[other[t : t + 2]])
 
 
+@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("corner", CORNERS)
 def test_at_every_corner_of_the_knobs_the_mask_holds_and_it_can_write(task, corner):

@@ -211,6 +211,8 @@ def test_a_run_in_which_everything_diverges_ends_by_itself():
     assert moments[-1].step < 300
 
 
+@pytest.mark.slow
+@pytest.mark.live
 def test_four_threads_that_train_at_once_see_equal_numbers():
     config = Config(task_length=20, hidden=8, steps=60, seeds=2, optimiser="Adam")
     with ThreadPoolExecutor(4) as threads:

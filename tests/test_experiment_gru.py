@@ -93,6 +93,8 @@ def test_training_begins_with_the_cells_of_the_picture():
     assert all(first[name] == picture[name] for name in ("update", "reset", "candidate", "h", "sums"))
 
 
+@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.parametrize("task", ["latch", "first token", "temporal order"])
 def test_every_task_runs_to_its_end(task):
     moments = list(run(SMALL.but(task=task)))

@@ -56,6 +56,8 @@ def test_on_symbols_it_has_counted_every_further_symbol_of_context_seems_to_help
     assert counted[8] < first.facts["floor"] / 2
 
 
+@pytest.mark.slow
+@pytest.mark.live
 def test_no_loss_on_new_symbols_is_below_the_floor(first, final):
     for loss, floor in [
         (first["orders"].sel(line="new symbols").values, first.facts["floor"]),

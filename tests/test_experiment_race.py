@@ -101,6 +101,8 @@ def test_the_clock_measures_every_cell():
     assert (took.values > 0).all()
 
 
+@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.parametrize("task", ["adding", "first token", "latch", "temporal order", "copy"])
 def test_every_task_runs_to_its_end(task):
     config = SMALL.but(task=task)

@@ -97,6 +97,8 @@ def test_a_training_begins_at_both_corners_in_words_of_the_glossary(module, run,
     assert log.log_bytes < RUN_BYTES
 
 
+@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.parametrize(("module", "run"), RUNS, ids=by_name)
 def test_equal_configs_train_alike_in_four_threads_and_another_seed_otherwise(module, run):
     config = small(module.Config)
@@ -113,6 +115,8 @@ def test_equal_configs_train_alike_in_four_threads_and_another_seed_otherwise(mo
     assert any(one.signals != other.signals for one, other in zip(mine, again))
 
 
+@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.slow
 @pytest.mark.parametrize(("module", "run"), RUNS, ids=by_name)
 def test_a_run_only_grows_and_what_was_read_stays(module, run):

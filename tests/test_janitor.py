@@ -1,6 +1,9 @@
 """The janitor: what an ended session held is free without anybody else's doing."""
 
 import asyncio
+import ctypes
+import subprocess
+import sys
 import threading
 import time
 import types
@@ -67,3 +70,35 @@ def test_streamlit_still_has_what_the_janitor_relies_on():
     assert "eventloop" in AsyncObjects.__annotations__
     source = WebsocketSessionManager.__init__.__code__.co_names
     assert {"_session_storage", "_active_session_info_by_id"} <= set(source)
+
+
+ARENAS = """
+import ctypes, sys, tempfile, threading
+from view import janitor
+if sys.argv[1] == "few":
+    janitor.few_arenas()
+together = threading.Barrier(12)
+def work():
+    together.wait()
+    kept.append([bytes(1000) for _ in range(1000)])
+    together.wait()
+kept, threads = [], [threading.Thread(target=work) for _ in range(12)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc = ctypes.CDLL("libc.so.6")
+libc.fopen.restype = ctypes.c_void_p
+with tempfile.NamedTemporaryFile("r") as told:
+    file = ctypes.c_void_p(libc.fopen(told.name.encode(), b"w"))
+    libc.malloc_info(0, file)
+    libc.fclose(file)
+    print(told.read().count("<heap nr="))
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="another allocator than glibc's")
+def test_all_threads_share_a_few_arenas_of_the_allocator():
+    few, usual = (
+        int(subprocess.run([sys.executable, "-c", ARENAS, how], capture_output=True, text=True, check=True).stdout)
+        for how in ("few", "usual")
+    )
+    assert few <= janitor.ARENAS < usual

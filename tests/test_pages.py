@@ -67,6 +67,8 @@ def test_every_scene_opens_and_says_what_it_shows(path):
     fine(open_scene(app, "all"), "all scenes")
 
 
+@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
 def test_a_page_bears_both_ends_of_all_its_knobs_in_every_scene(path):
     app = open_scene(open_page(path), "all")
@@ -146,6 +148,8 @@ def test_a_training_scene_shows_a_picture_before_it_trains_and_steps_and_resets(
         pytest.skip("nothing to train on this page")
 
 
+@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
 def test_presets_turn_knobs_that_there_are_and_the_page_bears_them(path):
     app, knobs = open_page(path), config_of(path).knobs()
