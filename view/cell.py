@@ -1,6 +1,6 @@
 """Drawings of recurrent cells: boxes and arrows, with the true values of one moment in them.
 
-    cell.draw(cell.unrolled(moment, time=5), "The same weights at every step.")
+    page.drawing(cell.unrolled(moment, time=5), "The same weights at every step.")
 
 A drawing is SVG made from records. Text and thin lines take the colour of the page's text, all else is in mid-tones, so
 a drawing is the same in both themes. Its size does not depend on the numbers in it. The LSTM fits a phone; the unrolled
@@ -10,11 +10,9 @@ network scrolls sideways there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
-
-import streamlit as st
 
 from seqcore.record import Snapshot, Tick
+from view.strokes import arrow, knot, line, signed, svg, text
 from view.theme import BLUE, GREEN, GREY, ORANGE, PURPLE, TEAL
 
 COLUMNS, UNITS = 5, 10  # of an unrolled network that fit side by side, and units of a state that are drawn
@@ -26,12 +24,6 @@ TERMS_A_LINE, TERMS_IN_FULL = 3, 12
 WEIGHTS_WIDE = 420
 
 
-def draw(drawing: str, caption: str) -> None:
-    """Put a drawing on the page, with the words that belong under it."""
-    st.markdown(drawing, unsafe_allow_html=True)
-    st.caption(caption)
-
-
 # --- a recurrent network ---------------------------------------------------------------------------------------------
 
 
@@ -40,11 +32,11 @@ def unrolled(moment: Snapshot, time: int) -> str:
 
     moment  of `seqcore.experiments.rnn`: signals states (time, unit) and next (time, symbol), fact piece
     """
-    states, text = moment["states"].values, moment.facts["piece"]
+    states, piece = moment["states"].values, moment.facts["piece"]
     first = max(0, min(time - COLUMNS + 2, len(states) - COLUMNS))
     steps = range(first, min(first + COLUMNS, len(states)))
-    parts = [_text(6, y, label, anchor="start", colour=GREY) for y, label in ((40, "guess"), (150, "h"), (290, "x"))]
-    parts.append(_text(48, 150, "0" if first == 0 else "…", colour=GREY))
+    parts = [text(6, y, label, anchor="start", colour=GREY) for y, label in ((40, "guess"), (150, "h"), (290, "x"))]
+    parts.append(text(48, 150, "0" if first == 0 else "…", colour=GREY))
     for column, t in enumerate(steps):
         x = 130 + 118 * column
         if t == time:
@@ -52,23 +44,23 @@ def unrolled(moment: Snapshot, time: int) -> str:
                 f'<rect x="{x - 54}" y="2" width="108" height="334" rx="10" fill="{BLUE}" fill-opacity="0.10"/>'
             )
         parts += [
-            _arrow(x - 118 + 36 if column else 58, 150, x - 36, 150, REMEMBER),
-            _text(x - 59, 141, "W_h", 12, REMEMBER),
-            _arrow(x, 268, x, 204, READ),
-            _text(x + 6, 242, "W_x", 12, READ, "start"),
-            _arrow(x, 98, x, 76, ANSWER),
-            _text(x + 6, 92, "W_y", 12, ANSWER, "start"),
+            arrow(x - 118 + 36 if column else 58, 150, x - 36, 150, REMEMBER),
+            text(x - 59, 141, "W_h", 12, REMEMBER),
+            arrow(x, 268, x, 204, READ),
+            text(x + 6, 242, "W_x", 12, READ, "start"),
+            arrow(x, 98, x, 76, ANSWER),
+            text(x + 6, 92, "W_y", 12, ANSWER, "start"),
             *_state(x, states[t][:UNITS]),
-            *_guess(x, moment["next"].values[t], moment["next"].ticks["symbol"], text[t + 1]),
+            *_guess(x, moment["next"].values[t], moment["next"].ticks["symbol"], piece[t + 1]),
             f'<rect x="{x - 17}" y="272" width="34" height="32" rx="6" fill="{READ}" fill-opacity="0.18" stroke="{READ}"/>',
-            _text(x, 294, _visible(text[t]), 17, weight=600),
-            _text(x, 326, f"t = {t}", 12, GREY),
+            text(x, 294, _visible(piece[t]), 17, weight=600),
+            text(x, 326, f"t = {t}", 12, GREY),
         ]
-    return _svg(
+    return svg(
         parts,
         76 + 118 * len(steps),
         340,
-        f"Recurrent network unrolled over {len(steps)} steps that read {text[steps[0] : steps[-1] + 1]!r}: "
+        f"Recurrent network unrolled over {len(steps)} steps that read {piece[steps[0] : steps[-1] + 1]!r}: "
         "each state is made from the state before and one character, with the same weights.",
     )
 
@@ -83,7 +75,7 @@ def _state(x: float, h: Iterable[float]) -> list[str]:
             f'<rect x="{x - 30 + 31 * (k % 2)}" y="{106 + 18.2 * (k // 2):.1f}" width="29" height="16" rx="3" '
             f'fill="{colour}" fill-opacity="{abs(value):.2f}" stroke="{colour}" stroke-opacity="0.3"/>'
         )
-        cells.append(_text(x - 15.5 + 31 * (k % 2), 118 + 18.2 * (k // 2), _signed(value, 1), 10))
+        cells.append(text(x - 15.5 + 31 * (k % 2), 118 + 18.2 * (k // 2), signed(value, 1), 10))
     return [frame, *cells]
 
 
@@ -99,8 +91,8 @@ def _guess(x: float, chances: Iterable[float], symbols: Sequence[Tick], truth: s
         parts += [
             f'<rect x="{x - 22}" y="{y - 13}" width="{44 * chance:.1f}" height="16" rx="2" '
             f'fill="{GREEN if true else GREY}" fill-opacity="0.55"/>',
-            _text(x - 34, y, _visible(str(symbol)), 15, GREEN if true else "currentColor", weight=700 if true else 400),
-            _text(x + 48, y, f"{chance:.0%}", 11, "currentColor", "end"),
+            text(x - 34, y, _visible(str(symbol)), 15, GREEN if true else "currentColor", weight=700 if true else 400),
+            text(x + 48, y, f"{chance:.0%}", 11, "currentColor", "end"),
         ]
     return parts
 
@@ -116,23 +108,23 @@ def terms_in_full(step: Snapshot) -> str:
     if len(products) > TERMS_IN_FULL:
         order = sorted(sorted(order, key=lambda k: -abs(products[k]))[:TERMS_IN_FULL])
     terms = [
-        rf"\overset{{{_index(str(signal.ticks['term'][k]))}}}{{{_signed(weights[k])}\cdot{_bracketed(values[k])}}}"
+        rf"\overset{{{_index(str(signal.ticks['term'][k]))}}}{{{signed(weights[k])}\cdot{_bracketed(values[k])}}}"
         for k in order
     ]
     left = len(products) - len(terms)
     if left:
         rest = products.sum() - sum(products[k] for k in order)
-        terms.append(rf"\overset{{\text{{{left} smaller ones}}}}{{{_signed(rest)}}}")
+        terms.append(rf"\overset{{\text{{{left} smaller ones}}}}{{{signed(rest)}}}")
     lines = [" ".join(terms[k : k + TERMS_A_LINE]) for k in range(0, len(terms), TERMS_A_LINE)]
     j, t = facts["unit"], facts["time"]
     sums = (
-        rf"\underbrace{{{_signed(facts['read'])}}}_{{W_x x_t}} \underbrace{{{_signed(facts['b_x'])}}}_{{b_x}} "
-        rf"\underbrace{{{_signed(facts['remembered'])}}}_{{W_h h_{{t-1}}}} \underbrace{{{_signed(facts['b_h'])}}}_{{b_h}}"
+        rf"\underbrace{{{signed(facts['read'])}}}_{{W_x x_t}} \underbrace{{{signed(facts['b_x'])}}}_{{b_x}} "
+        rf"\underbrace{{{signed(facts['remembered'])}}}_{{W_h h_{{t-1}}}} \underbrace{{{signed(facts['b_h'])}}}_{{b_h}}"
     )
     body = r" \\ &\quad ".join(lines)
     return (
-        rf"\begin{{aligned}} a_{{{t},{j}}} &= {body} \\ &= {sums} = {_signed(facts['a'], 3)} \\"
-        rf" h_{{{t},{j}}} &= \tanh({_signed(facts['a'], 3)}) = {_signed(facts['h'], 3)} \end{{aligned}}"
+        rf"\begin{{aligned}} a_{{{t},{j}}} &= {body} \\ &= {sums} = {signed(facts['a'], 3)} \\"
+        rf" h_{{{t},{j}}} &= \tanh({signed(facts['a'], 3)}) = {signed(facts['h'], 3)} \end{{aligned}}"
     )
 
 
@@ -149,55 +141,55 @@ def lstm(step: Snapshot, stage: str = "") -> str:
     top, bottom = 84, 262  # the lines of c and h
     parts = {
         "forget": [
-            _line((0, top), (f - 14, top)),
-            _line((f, 184), (f, top + 14), colour=GATES["f"]),
-            _knot(f, top, "×", GATES["f"]),
+            line((0, top), (f - 14, top)),
+            line((f, 184), (f, top + 14), colour=GATES["f"]),
+            knot(f, top, "×", GATES["f"]),
             *_gate(f, "forget", "f", v["f"]),
-            _line((f + 14, top), (210, top)),
-            _text(145, top - 9, f"keeps {_signed(v['kept'], 3)}"),
+            line((f + 14, top), (210, top)),
+            text(145, top - 9, f"keeps {signed(v['kept'], 3)}"),
         ],
         "input": [
-            _line((i, 184), (i, 142), (210, 142), colour=GATES["i"]),
-            _line((g, 184), (g, 142), (238, 142), colour=GATES["g"]),
-            _knot(224, 142, "×", GREEN),
+            line((i, 184), (i, 142), (210, 142), colour=GATES["i"]),
+            line((g, 184), (g, 142), (238, 142), colour=GATES["g"]),
+            knot(224, 142, "×", GREEN),
             *_gate(i, "input", "i", v["i"]),
             *_gate(g, "candidate", "g", v["g"]),
-            _arrow(224, 128, 224, top + 15, GREEN),
-            _text(234, 119, f"writes {_signed(v['written'], 3)}", anchor="start"),
+            arrow(224, 128, 224, top + 15, GREEN),
+            text(234, 119, f"writes {signed(v['written'], 3)}", anchor="start"),
         ],
         "update": [
-            _knot(224, top, "+", TEAL),
-            _arrow(238, top, 460, top, TEAL),
+            knot(224, top, "+", TEAL),
+            arrow(238, top, 460, top, TEAL),
         ],
         "output": [
-            _line((o, top), (o, 100)),
+            line((o, top), (o, 100)),
             f'<rect x="{o - 27}" y="100" width="54" height="26" rx="13" fill="{TEAL}" fill-opacity="0.15" stroke="{TEAL}"/>',
-            _text(o, 118, "tanh", 14),
-            _line((o, 126), (o, 138)),
-            _line((o, 184), (o, 166), colour=GATES["o"]),
-            _knot(o, 152, "×", GATES["o"]),
+            text(o, 118, "tanh", 14),
+            line((o, 126), (o, 138)),
+            line((o, 184), (o, 166), colour=GATES["o"]),
+            knot(o, 152, "×", GATES["o"]),
             *_gate(o, "output", "o", v["o"]),
-            _line((o + 14, 152), (444, 152), (444, bottom), colour=BLUE),
-            _arrow(444, bottom, 460, bottom, BLUE),
+            line((o + 14, 152), (444, 152), (444, bottom), colour=BLUE),
+            arrow(444, bottom, 460, bottom, BLUE),
         ],
     }
     wires = [
         f'<rect x="14" y="42" width="438" height="238" rx="16" fill="{GREY}" fill-opacity="0.07" stroke="{GREY}"/>',
-        _line((0, bottom), (o, bottom), colour=GREY),
-        _line((f + 53, 300), (f + 53, bottom), colour=GREY),
-        *(_arrow(x, bottom, x, 240, GREY) for x in (f, i, g, o)),
-        _text(2, 32, f"cₜ₋₁ = {_signed(v['c_before'], 3)}", 16, anchor="start", weight=600),
-        _text(458, 32, f"cₜ = {_signed(v['c'], 3)}", 16, anchor="end", weight=600),
-        _text(230, 32, f"unit {v['unit']}, t = {v['time']}"),
-        _text(2, 304, f"hₜ₋₁ = {_signed(v['h_before'], 3)}", 16, anchor="start", weight=600),
-        _text(458, 304, f"hₜ = {_signed(v['h'], 3)}", 16, anchor="end", weight=600),
-        _text(f + 63, 304, f"xₜ = {v['read']}", 16, anchor="start"),
+        line((0, bottom), (o, bottom), colour=GREY),
+        line((f + 53, 300), (f + 53, bottom), colour=GREY),
+        *(arrow(x, bottom, x, 240, GREY) for x in (f, i, g, o)),
+        text(2, 32, f"cₜ₋₁ = {signed(v['c_before'], 3)}", 16, anchor="start", weight=600),
+        text(458, 32, f"cₜ = {signed(v['c'], 3)}", 16, anchor="end", weight=600),
+        text(230, 32, f"unit {v['unit']}, t = {v['time']}"),
+        text(2, 304, f"hₜ₋₁ = {signed(v['h_before'], 3)}", 16, anchor="start", weight=600),
+        text(458, 304, f"hₜ = {signed(v['h'], 3)}", 16, anchor="end", weight=600),
+        text(f + 63, 304, f"xₜ = {v['read']}", 16, anchor="start"),
     ]
     bright = {stage, *BEFORE.get(stage, ())} if stage else parts
     groups = [f'<g opacity="{1 if name in bright else 0.4}">{"".join(drawn)}</g>' for name, drawn in parts.items()]
-    told = ", ".join(f"{name} {_signed(v[name], 3)}" for name in ("f", "i", "g", "o", "c", "h"))
+    told = ", ".join(f"{name} {signed(v[name], 3)}" for name in ("f", "i", "g", "o", "c", "h"))
     label = f"LSTM cell, unit {v['unit']} at time step {v['time']}: {told}."
-    return _svg([*wires, *groups], 460, 314, label, fits=True)
+    return svg([*wires, *groups], 460, 314, label, fits=True)
 
 
 def lstm_in_full(step: Snapshot, stage: str) -> str:
@@ -205,31 +197,31 @@ def lstm_in_full(step: Snapshot, stage: str) -> str:
     v, sums = step.facts, step["sums"]
 
     def gate(name: str, squash: str) -> str:
-        read, remembered, bias = (_signed(float(part)) for part in sums.sel(gate=name).values)
+        read, remembered, bias = (signed(float(part)) for part in sums.sel(gate=name).values)
         return (
             rf"{name}_t &= {squash}(\underbrace{{{read}}}_{{W_{{x{name}}}\,x_t}} "
             rf"\underbrace{{{remembered}}}_{{W_{{h{name}}}\,h_{{t-1}}}} \underbrace{{{bias}}}_{{b_{name}}})"
-            rf" = {_signed(v[name], 3) if name == 'g' else format(v[name], '.3f')}"
+            rf" = {signed(v[name], 3) if name == 'g' else format(v[name], '.3f')}"
         )
 
     lines = {
         "forget": [
             gate("f", r"\sigma"),
-            rf"f_t\,c_{{t-1}} &= {v['f']:.3f}\cdot{_bracketed(v['c_before'], 3)} = {_signed(v['kept'], 3)}",
+            rf"f_t\,c_{{t-1}} &= {v['f']:.3f}\cdot{_bracketed(v['c_before'], 3)} = {signed(v['kept'], 3)}",
         ],
         "input": [
             gate("i", r"\sigma"),
             gate("g", r"\tanh"),
-            rf"i_t\,g_t &= {v['i']:.3f}\cdot{_bracketed(v['g'], 3)} = {_signed(v['written'], 3)}",
+            rf"i_t\,g_t &= {v['i']:.3f}\cdot{_bracketed(v['g'], 3)} = {signed(v['written'], 3)}",
         ],
         "update": [
             r"c_t &= f_t\,c_{t-1} + i_t\,g_t",
             rf"&= {v['f']:.3f}\cdot{_bracketed(v['c_before'], 3)} + {v['i']:.3f}\cdot{_bracketed(v['g'], 3)}",
-            rf"&= {_signed(v['kept'], 3)} {_signed(v['written'], 3)} = {_signed(v['c'], 3)}",
+            rf"&= {signed(v['kept'], 3)} {signed(v['written'], 3)} = {signed(v['c'], 3)}",
         ],
         "output": [
             gate("o", r"\sigma"),
-            rf"h_t &= o_t\,\tanh(c_t) = {v['o']:.3f}\cdot\tanh({_signed(v['c'], 3)}) = {_signed(v['h'], 3)}",
+            rf"h_t &= o_t\,\tanh(c_t) = {v['o']:.3f}\cdot\tanh({signed(v['c'], 3)}) = {signed(v['h'], 3)}",
         ],
     }[stage]
     return r"\begin{aligned} " + r" \\ ".join(lines) + r" \end{aligned}"
@@ -250,7 +242,7 @@ def lstm_weights(hidden: int, inputs: int) -> str:
     x = (WEIGHTS_WIDE - sum(rooms) - 4 * 20 + 26) / 2
     row = hidden * scale
     parts = [
-        _text(x - 18, middle + 5 + row * (k - 1.5), letter, min(16, row), GATES[letter], weight=700)
+        text(x - 18, middle + 5 + row * (k - 1.5), letter, min(16, row), GATES[letter], weight=700)
         for k, letter in enumerate("ifgo")
     ]
     for (name, blocks, rows, columns, sign), room in zip(factors, rooms):
@@ -263,16 +255,16 @@ def lstm_weights(hidden: int, inputs: int) -> str:
                 f'fill="{colour}" fill-opacity="0.35" stroke="{colour}"/>'
             )
         parts += [
-            _text(x + room / 2, 216, name, 17, weight=600),
-            _text(x + room / 2, 238, f"{rows} × {columns}" if matrix else f"{rows}", 15),
-            _text(x + room + 10, middle + 6, sign, 18),
+            text(x + room / 2, 216, name, 17, weight=600),
+            text(x + room / 2, 238, f"{rows} × {columns}" if matrix else f"{rows}", 15),
+            text(x + room + 10, middle + 6, sign, 18),
         ]
         x += room + 20
     label = (
         f"What an LSTM adds up: Wₓ, {4 * hidden} by {inputs}, times xₜ, plus Wₕ, {4 * hidden} by {hidden}, times hₜ₋₁, "
         "plus b. Each has four blocks of rows, for i, f, g and o."
     )
-    return _svg(parts, WEIGHTS_WIDE, 246, label, fits=True)
+    return svg(parts, WEIGHTS_WIDE, 246, label, fits=True)
 
 
 def _gate(x: float, name: str, letter: str, value: float) -> list[str]:
@@ -283,80 +275,16 @@ def _gate(x: float, name: str, letter: str, value: float) -> list[str]:
         f'<rect x="{x - 46}" y="{top + height * (1 - high):.1f}" width="92" height="{height * (high - low):.1f}" '
         f'fill="{colour}" fill-opacity="0.35"/>',
         f'<rect x="{x - 46}" y="{top}" width="92" height="{height}" rx="4" fill="none" stroke="{colour}" stroke-width="1.5"/>',
-        _text(x, top + 20, name, 14),
-        _text(
-            x, top + 43, f"{letter} = {_signed(value, 3) if letter == 'g' else format(value, '.3f')}", 16, weight=600
-        ),
+        text(x, top + 20, name, 14),
+        text(x, top + 43, f"{letter} = {signed(value, 3) if letter == 'g' else format(value, '.3f')}", 16, weight=600),
     ]
-
-
-def _knot(x: float, y: float, sign: str, colour: str) -> str:
-    """Where two lines meet and are multiplied or added."""
-    return (
-        f'<circle cx="{x}" cy="{y}" r="14" fill="{colour}" fill-opacity="0.2" stroke="{colour}" stroke-width="1.5"/>'
-        + _text(x, y + 6, sign, 18, weight=600)
-    )
-
-
-# --- strokes ---------------------------------------------------------------------------------------------------------
-
-
-def _svg(parts: Iterable[str], width: float, height: float, label: str, fits: bool = False) -> str:
-    """One line of HTML, since a blank line would end it.
-
-    label  the drawing in words
-    fits   whether it shrinks to the width of a phone rather than scroll sideways there
-    """
-    least, most = 0 if fits else 0.75 * width, 1.15 * width
-    return (
-        '<div style="overflow-x:auto;padding-bottom:16px">'
-        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(label)}" '
-        f'style="width:100%;min-width:{least:.0f}px;max-width:{most:.0f}px;display:block;margin:auto">'
-        f"{''.join(parts)}</svg></div>"
-    )
-
-
-def _text(
-    x: float,
-    y: float,
-    words: str,
-    size: float = 14,
-    colour: str = "currentColor",
-    anchor: str = "middle",
-    weight: int = 400,
-) -> str:
-    return (
-        f'<text x="{x}" y="{y:.1f}" font-size="{size}" fill="{colour}" text-anchor="{anchor}" font-weight="{weight}">'
-        f"{escape(words)}</text>"
-    )
-
-
-def _line(*points: tuple[float, float], colour: str = TEAL) -> str:
-    places = " ".join(f"{x},{y}" for x, y in points)
-    return f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="2"/>'
-
-
-def _arrow(x: float, y: float, to_x: float, to_y: float, colour: str) -> str:
-    """A straight arrow, level or upright."""
-    along, up = ((to_x > x) - (to_x < x)) * 7, ((to_y > y) - (to_y < y)) * 7
-    wings = (
-        f"{to_x},{to_y} {to_x - along - up / 2},{to_y - up - along / 2} {to_x - along + up / 2},{to_y - up + along / 2}"
-    )
-    return (
-        _line((x, y), (to_x - along / 2, to_y - up / 2), colour=colour) + f'<polygon points="{wings}" fill="{colour}"/>'
-    )
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
 
-def _signed(value: float, digits: int = 2) -> str:
-    """+0.50 or −0.50, and +0.00 for what rounds to nothing."""
-    return f"{value + 0.0:+.{digits}f}".replace("-", "−") if round(value, digits) else f"+{0:.{digits}f}"
-
-
 def _bracketed(value: float, digits: int = 2) -> str:
-    return f"({_signed(value, digits)})" if value < 0 else f"{value:.{digits}f}"
+    return f"({signed(value, digits)})" if value < 0 else f"{value:.{digits}f}"
 
 
 def _index(term: str) -> str:

@@ -1,9 +1,9 @@
 """What only the reader's browser knows or can do: is motion welcome, the address, reading aloud, going to the top.
 
 One small component without an iframe stands on every page. It tells once whether the system asks for reduced motion,
-brings the address up to date, scrolls to the top when another scene is opened, and holds the polite live region in which
-a screen reader is told in words what has changed: the pictures themselves keep their description, so that they need
-not be built anew.
+brings the address up to date, scrolls to the top when another scene is opened, and follows the links of drawings. It
+holds the polite live region in which a screen reader is told in words what has changed: the pictures themselves keep
+their description, so that they need not be built anew.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from typing import Any
 
 import streamlit as st
 
+from view import address, router
+
 HTML = '<p role="status" aria-live="polite" aria-atomic="true"></p>'
 CSS = """
 p { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; margin: 0 }
 """
 JS = """
 export default function (component) {
-  const { data, parentElement, setStateValue } = component;
+  const { data, parentElement, setStateValue, setTriggerValue } = component;
   const still = window.matchMedia('(prefers-reduced-motion: reduce)').matches ? 'reduced' : 'full';
   if (data.motion !== still) setStateValue('motion', still);
 
@@ -31,6 +33,17 @@ export default function (component) {
   // On a phone the stepper is wider than the screen.
   document.querySelector('.st-key-scene [aria-checked=true]')?.scrollIntoView({ inline: 'center', block: 'nearest' });
   window.openScene = { page: data.page, scene: data.scene };
+
+  // A part of a drawing may lead somewhere. The listener of the page before would speak for a component that is gone.
+  const go = event => {
+    const part = event.target.closest?.('[data-go]');
+    if (!part || (event.type === 'keydown' && event.key !== 'Enter')) return;
+    event.preventDefault();
+    setTriggerValue('go', part.dataset.go);
+  };
+  if (window.goes) for (const kind of ['click', 'keydown']) document.removeEventListener(kind, window.goes);
+  for (const kind of ['click', 'keydown']) document.addEventListener(kind, go);
+  window.goes = go;
 
   // A scene is a place to come back to; a knob that is turned is not.
   const wanted = new URLSearchParams(data.query).toString();
@@ -56,7 +69,7 @@ def speak(page: str, scene: str, query: str, told: str) -> None:
     told         what to read aloud, "" for nothing
     """
     data = {"page": page, "scene": scene, "query": query, "told": told, "motion": motion()}
-    answer: Any = _component()(data=data, key="reader", on_motion_change=_hear)
+    answer: Any = _component()(data=data, key="reader", on_motion_change=_hear, on_go_change=_go)
     if answer.get("motion"):
         st.session_state["motion"] = answer["motion"]
 
@@ -65,6 +78,16 @@ def _hear() -> None:
     """Keep what the browser told: the component's own state goes when its page is left."""
     state = st.session_state.get("reader") or {}
     st.session_state["motion"] = state.get("motion") or ""
+
+
+def _go() -> None:
+    """Follow a link of a drawing: a page of this dashboard, maybe with a scene; nothing else is followed."""
+    page, _, scene = str((st.session_state.get("reader") or {}).get("go") or "").partition("?scene=")
+    if page in {each.address for each in router.pages()} and (scene == "" or scene.isdecimal()):
+        if scene:
+            address.open_scene(scene, page)
+        if page != router.here():
+            st.session_state["leave"] = page
 
 
 @st.cache_resource(show_spinner=False)
