@@ -1,57 +1,49 @@
-"""See why sequence models work: every number is real, and every claim is trained in front of you.
-
-From counting letters to the transformer, in four chapters.
-"""
+"""See why sequence models work: every number is real, and every claim is trained in front of you."""
 
 import streamlit as st
 
-from seqcore.experiments.leaderboard import HELD_OUT, Config, run
+from seqcore.experiments.leaderboard import Config, race
 from view import charts, page
 
 
-@page.scene()
+@page.scene("order", "hidden")
 def course(config):
-    """The course: four chapters, a page an idea, a few scenes a page.
+    """The course: how a machine learns to say what comes next, from counting letters to the transformer.
 
-    A scene makes one claim, shows a picture of it and has the knobs that change it. Some ask first. Many train small models
-    while you watch. Whatever you turn stands in the address, so a picture can be sent as a link. You cannot break anything.
+    There are four chapters, a page for every idea, and a few scenes a page. A scene makes one claim and shows it; turn its
+    knobs and see whether the claim still holds.
+    """
+
+    def figures(moment):
+        page.show(
+            charts.curve,
+            moment["excess"].isel(seed=0),
+            x="step",
+            colour="arm",
+            log=True,
+            across=(0, config.steps),
+            title="Seven models learn one source, now",
+            caption="What each model pays for an unseen symbol above the least possible, in nats: zero is perfect. They "
+            "are trained on this machine while you look; the last page of chapter 4 says more.",
+            height=300,
+        )
+
+    left, right = st.columns([9, 11], gap="large")
+    with left:
+        page.begin()
+        page.drawing(page.course_map())
+    with right:
+        page.play(race, config, figures)
+
+
+@page.scene()
+def all_pages(config):
+    """All pages: each makes one claim.
+
+    Whatever you turn stands in the address, so every picture can be sent as a link. Some scenes ask a question first. You
+    cannot break anything.
     """
     page.chapters()
 
 
-@page.scene("hidden", "order", "rate", "steps")
-def trained_together(config):
-    """All models, trained: seven models learn one source, and zero means perfect.
-
-    The source draws each symbol at random, with probabilities that depend on the last few symbols. So the least possible
-    loss is known exactly; it is called the *floor*. Nothing is stored: what you see is measured on this machine, now.
-    Loss is in *nats*, units of −ln P(symbol).
-    """
-
-    def figures(moment):
-        facts, excess = moment.facts, moment["excess"].isel(seed=0)
-        left, right = st.columns([3, 2])
-        with left:
-            caption = (
-                f"Nats a symbol on {HELD_OUT} held-out rows, less what the source itself pays for them. The Markov chain sees "
-                f"one symbol; where the source looks back further (here {config.order}), it stays above zero."
-            )
-            options = dict(x="step", colour="arm", log=True, across=(0, config.steps))
-            page.show(charts.curve, excess, title="Loss above the floor", caption=caption, **options)
-        with right:
-            page.table(
-                ("model", "above the floor", "parameters", "processor seconds"),
-                *(
-                    (name, f"{excess.sel(arm=name).values[-1]:.3f}", f"{facts['parameters'][name]:,}", f"{seconds:.2f}")
-                    for name, seconds in facts["seconds"].items()
-                ),
-            )
-            st.caption(
-                f"Floor {facts['floor']:.3f} nats; knowing only the frequencies {facts['baseline']:.3f}. Counts and window "
-                "are told how far back to look; RNN, LSTM, GRU and attention have to find out."
-            )
-
-    page.play(run, config, figures)
-
-
-page.lesson(__doc__, Config, course, trained_together)
+page.lesson(__doc__, Config, course, all_pages)

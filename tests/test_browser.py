@@ -348,3 +348,32 @@ def test_whoever_leaves_stops_the_work_within_a_second(read, server, leave):
         reader.page.close()
     time.sleep(1.5)
     assert busy(server, 2.0) < 0.15
+
+
+# --- the course -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["click", "Enter"])
+def test_a_block_of_the_map_leads_to_its_page_and_glows_when_the_reader_is_back(read, by):
+    reader = read("")
+    block = reader.page.locator("[data-go=lstm]")
+    assert "visited" not in block.get_attribute("aria-label")
+    if by == "click":
+        block.click()
+    else:
+        block.focus()
+        reader.page.keyboard.press("Enter")
+    reader.eventually(lambda: reader.page.url.endswith("/lstm")).settle()
+    reader.press("n").eventually(lambda: "scene=2" in reader.page.url)
+    reader.page.get_by_role("link", name="See why sequence models work").first.click()
+    reader.eventually(lambda: "visited" in block.get_attribute("aria-label"))
+    reader.settle().page.get_by_role("button", name="Go on: LSTM, scene 2").click()
+    reader.eventually(lambda: "/lstm?scene=2" in reader.page.url)
+    reader.assert_well()
+
+
+def test_the_start_page_moves_by_itself_and_its_map_stands_on_the_first_screen(read):
+    reader = read("")
+    assert reader.pictures_within()[1] <= 900
+    reader.wait_for_step(10)
+    reader.assert_well()

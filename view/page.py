@@ -5,10 +5,13 @@ picture, show, progress, losses, drawing       pictures: before training, and of
 play                                           a training, live
 question, exercise, mission                    what the reader is asked
 view_option, upload                            widgets beside the knobs
-metrics, table, ledger, badge, chapters        numbers and lists
+metrics, table, ledger, badge                  numbers and lists
+begin, course_map, chapters                    the way through the course
 plain                                          words that came from a reader
 """
 
+from view.course import begin
+from view.course import drawing as course_map
 from view.panel import upload
 from view.pictures import badge, clock, drawing, ledger, losses, metrics, picture, progress, show, table
 from view.plain import plain
@@ -18,8 +21,10 @@ from view.scenes import chapters, lesson, scene, view_option
 
 __all__ = [
     "badge",
+    "begin",
     "chapters",
     "clock",
+    "course_map",
     "drawing",
     "exercise",
     "ledger",

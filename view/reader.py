@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from view import address, router
+from view import course, router
 
 HTML = '<p role="status" aria-live="polite" aria-atomic="true"></p>'
 CSS = """
@@ -84,10 +84,7 @@ def _go() -> None:
     """Follow a link of a drawing: a page of this dashboard, maybe with a scene; nothing else is followed."""
     page, _, scene = str((st.session_state.get("reader") or {}).get("go") or "").partition("?scene=")
     if page in {each.address for each in router.pages()} and (scene == "" or scene.isdecimal()):
-        if scene:
-            address.open_scene(scene, page)
-        if page != router.here():
-            st.session_state["leave"] = page
+        course.leave(page, scene)
 
 
 @st.cache_resource(show_spinner=False)

@@ -26,7 +26,7 @@ import streamlit as st
 from seqcore import knobs
 from seqcore.knobs import Knob
 from seqcore.runs import Cancelled, cancelled_if
-from view import address, panel, pictures, reader, router, trouble, visit
+from view import address, course, panel, pictures, reader, router, trouble, visit
 from view.desk import desk
 from view.plain import plain
 
@@ -121,7 +121,8 @@ def _draw(here: visit.Visit, docstring: str, config: type[knobs.Config], scenes:
     for each in opened:
         here.part = each.draw.__name__
         _scene(each, turned, chosen, divided=len(opened) > 1)
-    _seen().update((router.here(), each.title) for each in opened)
+    course.seen().update((router.here(), each.title) for each in opened)
+    course.remember(page.scene)
     _steps(scenes)
     names = list(dict.fromkeys(name for each in opened for name in each.knobs))
     panel.draw(turned, names, fold=any(each.knobs for each in scenes), trains=here.plays > 0)
@@ -156,17 +157,12 @@ def complain() -> None:
 # --- from scene to scene --------------------------------------------------------------------------------------------
 
 
-def _seen() -> set[tuple[str, str]]:
-    """Page and title of every scene that was open in this session."""
-    return st.session_state.setdefault("seen", set())
-
-
 def _stepper(scenes: list[Scene]) -> None:
     if len(scenes) < 2:
         return
     names = [str(number) for number in range(1, len(scenes) + 1)]
     labels = {
-        name: f"{'✓ ' if (router.here(), each.title) in _seen() else f'{name}. '}{each.title}"
+        name: f"{'✓ ' if (router.here(), each.title) in course.seen() else f'{name}. '}{each.title}"
         for name, each in zip(names, scenes)
     }
     st.session_state[address.SCENE] = address.here().scene
@@ -195,20 +191,17 @@ def _steps(scenes: list[Scene]) -> None:
             )
         elif place > 0:
             before = pages[place - 1]
-            st.button(f"← {before.title}", key="page before", shortcut="b", on_click=_leave, args=(before.address,))
+            st.button(
+                f"← {before.title}", key="page before", shortcut="b", on_click=course.leave, args=(before.address,)
+            )
         if number < len(scenes):
             name = str(number + 1)
             st.button(f"{scenes[number].title} →", key="next", shortcut="n", on_click=address.open_scene, args=(name,))
         elif place + 1 < len(pages):
             after = pages[place + 1]
-            st.button(f"{after.title} →", key="page after", shortcut="n", on_click=_leave, args=(after.address, "1"))
-
-
-def _leave(page: str, scene: str = "") -> None:
-    """Go to another page with the next run, whatever interrupts this one; scene: the one to begin with, if not as left."""
-    st.session_state["leave"] = page
-    if scene:
-        address.open_scene(scene, page)
+            st.button(
+                f"{after.title} →", key="page after", shortcut="n", on_click=course.leave, args=(after.address, "1")
+            )
 
 
 # --- ways of looking ------------------------------------------------------------------------------------------------

@@ -76,12 +76,21 @@ class Table:
         return context.ravel(), y.ravel()
 
 
+def race(config: Config) -> Run:
+    """As `run`, but without clocks: any number of readers share it."""
+    return _train(config, clocked=False)
+
+
 def run(config: Config) -> Run:
     """Train everything at once. Signals: loss, norm (arm, seed, step); excess (arm, seed, step), what a model pays on
     held-out rows above what the source itself pays on them.
 
     facts: baseline, floor, event, parameters and seconds by arm; seconds are measured, and differ from run to run.
     """
+    return _train(config, clocked=True)
+
+
+def _train(config: Config, clocked: bool) -> Run:
     source = MarkovSource.drawn(SYMBOLS, config.order, 1.5, LENGTH, stream(config.seed, "weights"))
     held_out = source.batch(HELD_OUT, stream(config.seed, "held out"))
     truth = Table(config.order, SYMBOLS)
@@ -90,10 +99,9 @@ def run(config: Config) -> Run:
     def excess(arms: Arms) -> Iterator[Signal | Facts]:
         pays = np.array([[_pays(trainer, held_out) for trainer in row] for row in arms.values()])
         yield Signal("excess", ("arm", "seed"), pays - least, arms.ticks)
-        yield {
-            "parameters": {arm: _size(row[0]) for arm, row in arms.items()},
-            "seconds": {arm: sum(trainer.seconds for trainer in row) / len(row) for arm, row in arms.items()},
-        }
+        yield {"parameters": {arm: _size(row[0]) for arm, row in arms.items()}}
+        if clocked:
+            yield {"seconds": {arm: sum(trainer.seconds for trainer in row) / len(row) for arm, row in arms.items()}}
 
     return train(
         config,
@@ -102,7 +110,7 @@ def run(config: Config) -> Run:
         every=EVERY,
         measures=[Measure(excess, series=("excess",))],
         facts={"baseline": source.baseline, "floor": source.floor},
-        personal=True,
+        personal=clocked,
     )
 
 

@@ -1,0 +1,130 @@
+"""All models, one source: who comes how near to the best possible, and what it costs."""
+
+from seqcore.experiments.leaderboard import HELD_OUT, Config, race, run
+from view import charts, page
+
+KNOBS = ("order", "hidden", "rate", "steps")
+PRESETS = {"One symbol back": {"order": 1}, "Two": {}, "Three": {"order": 3, "steps": 600}}
+
+
+def curves(moment):
+    config = moment.config
+    page.show(
+        charts.curve,
+        moment["excess"].isel(seed=0),
+        x="step",
+        colour="arm",
+        log=True,
+        across=(0, config.steps),
+        title="Loss above the floor",
+        caption=f"Nats a symbol on {HELD_OUT} held-out rows, less what the source itself pays for them; first seed. This source "
+        f"looks back {config.order}. On so few rows a model may fall below zero by chance, which this axis cannot show.",
+        height=230,
+    )
+
+
+@page.scene(*KNOBS, presets=PRESETS)
+def trained_together(config):
+    """Trained together: all models see the same batches, and only one of them cannot come near the floor.
+
+    Each symbol is drawn with probabilities that depend on the last few symbols, so the least possible loss is known: the
+    *floor*, in *nats*, units of −ln P(symbol). The Markov chain sees one symbol only. *Counts* and *window* are told how far
+    the source looks back; RNN, LSTM, GRU and attention have to find out.
+    """
+
+    def figures(moment):
+        curves(moment)
+        page.metrics(
+            Floor=(f"{moment.facts['floor']:.3f}", "The entropy of the source, in nats a symbol."),
+            Knows_the_frequencies=(
+                f"{moment.facts['baseline']:.3f}",
+                "The loss of who only knows how often each comes.",
+            ),
+        )
+
+    page.play(race, config, figures)
+
+
+@page.scene(*KNOBS)
+def what_it_costs(config):
+    """What it costs: near the floor the models differ in parameters and in time.
+
+    The time is that of the processor on this machine, now, so this training is your own: press Train. Counting is the
+    cheapest, and cannot grow: its table has a row for every context of the last few symbols.
+    """
+    asked = page.question(
+        "Which of the models needs the most processor time for this training?",
+        ["counts", "a recurrent network", "attention"],
+    )
+    if not asked:
+        return
+
+    def figures(moment):
+        excess, facts = moment["excess"].isel(seed=0), moment.facts
+        page.table(
+            ("model", "above the floor, nats", "parameters", "processor seconds"),
+            *(
+                (name, f"{excess.sel(arm=name).values[-1]:.3f}", f"{facts['parameters'][name]:,}", f"{seconds:.2f}")
+                for name, seconds in facts["seconds"].items()
+            ),
+        )
+        curves(moment)
+        if moment.step == config.steps:
+            slowest = max(facts["seconds"], key=facts["seconds"].get)
+            groups = {"RNN": "a recurrent network", "LSTM": "a recurrent network", "GRU": "a recurrent network"}
+            groups |= {"attention": "attention"}
+            told = f"{slowest} took {facts['seconds'][slowest]:.2f} s, counts {facts['seconds']['counts']:.2f} s."
+            if slowest in groups:
+                asked.answer(groups[slowest], told)
+
+    page.play(run, config, figures)
+
+
+@page.scene(*KNOBS)
+def practice(config):
+    """Practice: when is counting enough, and when is the chain?
+
+    A table of counts has a row for every context. With 6 symbols and order k that is 6ᵏ rows of 6 numbers.
+    """
+
+    def figures(moment):
+        curves(moment)
+
+        def chain():
+            excess = float(moment["excess"].isel(seed=0).sel(arm="Markov chain").values[-1])
+            reached = moment.step > 0 and excess < 0.02
+            return reached, f"After {moment.step} steps the Markov chain is {excess:.3f} nats above the floor."
+
+        page.mission("bring the Markov chain to less than 0.02 nats above the floor.", chain)
+
+    page.play(race, config, figures)
+    page.exercise(
+        "Why can no model get below the floor on new rows?",
+        {
+            "the source itself is random": "Even the true probabilities pay the entropy of the source for each symbol.",
+            "the models are too small": "A larger model has the same floor.",
+            "the training is too short": "A longer training comes nearer to the floor, not below it.",
+        },
+        right="the source itself is random",
+    )
+    page.exercise(
+        "The source's order grows from 2 to 3. What happens to the table of counts?",
+        {
+            "six times as many rows": "Every context gets one more symbol in front, one of 6.",
+            "half as many more": "Rows are contexts, and they multiply: 36 become 216.",
+            "nothing": "It must tell apart whatever the source tells apart.",
+        },
+        right="six times as many rows",
+    )
+    page.exercise(
+        "Which of these models could use a source that looks back 20 symbols?",
+        {
+            "attention, with enough data": "It reads every place at once, at the cost of learning which matter.",
+            "counts": "6²⁰ rows will never be seen even once.",
+            "the Markov chain": "It sees one symbol.",
+        },
+        right="attention, with enough data",
+    )
+
+
+page.lesson(__doc__, Config, trained_together, what_it_costs, practice)
