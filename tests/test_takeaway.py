@@ -7,6 +7,7 @@ import pytest
 from apps import CONCEPTS, PAGES, ROOT, open_page, open_scene, scenes_of
 
 from seqcore.experiments import gradients, last
+from tools import knob_table
 
 SMALL = {"steps": 50, "seeds": 1, "task_length": 10}
 
@@ -74,3 +75,19 @@ def test_a_readers_file_fills_its_knob_or_is_refused_in_words(monkeypatch):
     send(b"a|b")
     assert state["text"] == "a story", "what was there stays"
     assert shown[-1] == r"my\_file\.txt\: the \*\*table\*\* has 101 columns. What was there stays."
+
+
+def test_the_readme_tells_the_knobs_that_there_are():
+    told = (ROOT / "README.md").read_text(encoding="utf-8").partition(knob_table.BEGIN)[2].partition(knob_table.END)[0]
+    assert told == knob_table.table(), "write it anew with `python -m tools.knob_table`"
+
+
+def test_sequence_length_width_heads_and_d_k_have_a_slider_where_they_mean_something():
+    rows = {row.split(" | ")[0].strip("| "): row.split(" | ")[1:] for row in knob_table.table().splitlines()[2:]}
+    assert len(rows) == len(CONCEPTS)
+    assert sum(bool(row[0]) for row in rows.values()) >= 15, "sequence length"
+    for name in ("Multi-head attention", "Encoder", "Decoder", "Encoder-decoder", "Positional encoding"):
+        assert rows[name][1], f"{name}: width"
+        assert rows[name][2], f"{name}: heads"
+    assert rows["Why divide by √d_k"][3]
+    assert rows["Self-attention"][3]

@@ -56,7 +56,7 @@ def widget(knob: Knob) -> None:
     if knob.name not in st.session_state:
         st.session_state[knob.name] = address.here().values.get(knob.name, knob.default)
     common: dict[str, Any] = dict(key=knob.name, help=knob.help or None)
-    numbers = len(knob.choices) > 2 and all(type(choice) in (int, float) for choice in knob.choices)
+    numbers = len(knob.choices) > 1 and all(type(choice) in (int, float) for choice in knob.choices)
     match knob.kind:
         case "choice" if numbers:
             st.select_slider(knob.label, knob.choices, knob.default, **common)
