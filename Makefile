@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run check test bench page style types browser clean
+.PHONY: run check test audit bench page style types browser clean
 
 # Open the dashboard.
 run: .venv/run.stamp
@@ -13,7 +13,11 @@ check: style types
 
 # Everything. What is missing is installed, the browser too. One process drives the browser while the other computes.
 test: style types browser
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not audit"
+
+# Every scene of every page, as somebody sees it who does not see: a few minutes.
+audit: browser
+	$(BIN)/python -m pytest -m audit
 
 bench: .venv/test.stamp
 	$(BIN)/python -m bench

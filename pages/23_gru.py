@@ -5,19 +5,21 @@ The update gate z says how much of the old state stays, and 1 − z how much of 
 
 import streamlit as st
 
-from seqcore.experiments.gru import LATER, PROBED, TESTED, Config, clock, digits, inside, leaks, run, sizes
-from view import charts, page
+from seqcore.experiments import gru
+from seqcore.experiments.gru import LATER, PROBED, TESTED, Config, clock, inside, leaks, run, sizes
+from view import cell, charts, page
 
 GATES = {"reset gate r": "reset", "update gate z": "update", "candidate n": "candidate", "state h": "h"}
 RECALL = {"torch": r"r_t \odot (W_{hn} h_{t-1} + b_{hn})", "paper": r"W_{hn} (r_t \odot h_{t-1}) + b_{hn}"}
-KEEP, LET_IN = "keep the old state", "let the new one in"
+KEEPS, LETS_IN = "torch: z keeps", "paper: z lets in"
+WHOLE = "all"
 AFTER = ["About 1 step", "About 5 steps", "About 20 steps", "About 60 steps, or more"]
 UP_TO = (2.2, 10, 35, float("inf"))  # half-lives up to which each of these answers is the nearest
 
 
-def equations(convention, z=KEEP):
+def equations(convention, lets_in):
     """The four lines of a GRU, in one of the two conventions for r and one of the two for z."""
-    mixed = r"(1 - z_t) \odot n_t + z_t \odot h_{t-1}" if z == KEEP else r"z_t \odot n_t + (1 - z_t) \odot h_{t-1}"
+    mixed = r"(1 - z_t) \odot h_{t-1} + z_t \odot n_t" if lets_in else r"(1 - z_t) \odot n_t + z_t \odot h_{t-1}"
     st.latex(
         r"""\begin{aligned}
         r_t &= \sigma(W_{xr} x_t + b_{xr} + W_{hr} h_{t-1} + b_{hr}) \\
@@ -38,22 +40,32 @@ def look(moment, gate, arm):
     page.show(charts.heat, moment[gate].sel(arm=arm), caption=caption, **options)
 
 
+def place(config, picture):
+    """The time step and the unit that are drawn, the same in all scenes."""
+    when, which = st.columns(2)
+    with when:
+        time = page.view_option("t", "Time step t", config.length // 2, 0, config.length - 1)
+    with which:
+        return time, page.view_option("unit", "Unit", 2, 0, len(picture["h"].ticks["unit"]) - 1)
+
+
+def z_lets_in():
+    return page.view_option("z", "z = 1 means", KEEPS, choices=(KEEPS, LETS_IN)) == LETS_IN
+
+
 @page.scene("hidden", "update_bias", "task")
 def one_state(config):
     r"""One state: cell and hidden state are merged, and one gate decides both what stays and what comes in.
 
-    A gated recurrent unit is an LSTM with less. There is no cell beside the hidden state. Where the LSTM has a forget gate f
-    and an input gate i, the GRU has one **update gate** z: z of the old state stays, and 1 − z of a candidate n comes in. The
-    **reset gate** r says how much of the past the candidate may use. ⊙ multiplies unit by unit, σ is the logistic function.
+    An LSTM carries two vectors from step to step, c and h. A gated recurrent unit (GRU) carries one, h. Where the LSTM has a
+    forget gate f and an input gate i, the GRU has one **update gate** z: z of the old state stays, and 1 − z of a candidate
+    n comes in, as if i = 1 − f. The **reset gate** r says how much of the past the candidate may use.
     """
     picture = page.picture(inside, config)
+    drawings = st.columns(2, gap="medium")
     left, right = st.columns([5, 6], gap="medium")
     with left:
-        shown = page.view_option("inside", "Show", "state h", choices=GATES)
-        look(picture, GATES[shown], "GRU")
-        page.badge(picture.facts["agreement"])
-    with right:
-        equations(config.convention)
+        time, unit = place(config, picture)
         page.table(
             ("LSTM", "GRU"),
             ("cell $c$ and hidden state $h$", "one state $h$"),
@@ -61,6 +73,16 @@ def one_state(config):
             ("output gate $o$", "none: the whole state is shown"),
             ("candidate $g$ sees all of $h_{t-1}$", "candidate $n$ sees what the reset gate $r$ lets through"),
         )
+    with right:
+        shown = page.view_option("inside", "Show", "state h", choices=GATES)
+        look(picture, GATES[shown], "GRU")
+    lstm = gru.lstm_step(picture, time, unit)
+    both = lstm.facts["f"] + lstm.facts["i"]
+    with drawings[0]:
+        page.drawing(cell.lstm(lstm), f"LSTM: two lines, c and h. Two gates, and here f + i = {both:.3f}. Untrained.")
+    with drawings[1]:
+        words = "GRU: one line, h. One gate, so the shares z and 1 − z add up to 1. The same row and step, weights of its own."
+        page.drawing(cell.gru(gru.step(picture, time, unit)), words)
 
 
 @page.scene("hidden", "convention", "task")
@@ -72,43 +94,53 @@ def two_conventions(config):
     z's weights and biases turned round: **a positive bias remembers here and forgets there.**
 
     *Where r acts.* torch and Keras reset after the product, $r \odot (W h + b)$; the papers before it, $W (r \odot h) + b$.
-    These are different functions.
+    These are different functions. ⊙ multiplies unit by unit, σ is the logistic function.
     """
     picture = page.picture(inside, config)
-    H, inputs = config.hidden, config.made.inputs
-    left, right = st.columns([6, 5], gap="medium")
+    left, right = st.columns(2, gap="medium")
     with left:
-        equations(config.convention, page.view_option("z", "z = 1 means", KEEP, choices=(KEEP, LET_IN)))
+        drawn, lets_in = st.container(), z_lets_in()
+        step = gru.step(picture, *place(config, picture))
+    with drawn:
+        z = step.facts["z"]
+        page.drawing(
+            cell.gru(step, lets_in=lets_in),
+            f"The same network in both: only the number shown for z changes, {z:.3f} or 1 − {z:.3f} = {1 - z:.3f}, and n "
+            "and h stay.",
+        )
+    with right:
+        equations(config.convention, lets_in)
+        st.latex(cell.gru_in_full(step, "update", lets_in))
         told = f"{picture.facts['conventions']:.2g}"
         page.metrics(
             Largest_difference=(told, "Of any state, between the two places of r: equal weights, before training.")
         )
-    with right:
-        page.ledger(
-            ("x_t", f"({inputs})", "the input"),
-            ("h, r, z, n", f"({H})", "one number a unit; H does not depend on T"),
-            ("W_x", f"({3 * H}, {inputs})", "stacked r, z, n"),
-            ("W_h", f"({3 * H}, {H})", "stacked r, z, n"),
-            ("b_x, b_h", f"({3 * H})", "two biases a gate, as in torch"),
-        )
-        st.caption("The papers' place of r has no fast kernel here: training is several times slower with it.")
 
 
 @page.scene("hidden", "update_bias", "convention")
 def in_digits(config):
     """Digits: one update of one unit, with all numbers of an untrained cell.
 
-    In each sum the first number is what the input adds, the second what the past adds, biases included. In the last line the
-    last factor is the state before. Take a unit whose z is near 1, and see how little of n comes in.
+    In each sum the first number is what the input adds, the second what the past adds, biases included. The last lines mix
+    the candidate n and the state before. Take a unit whose z is near 1, and see how little of n comes in.
     """
     picture = page.picture(inside, config)
-    left, right = st.columns([2, 3], gap="medium")
+    left, right = st.columns(2, gap="medium")
     with left:
-        step = page.view_option("t", "Time step t", 1, 0, config.length - 1)
-        unit = page.view_option("unit", "Unit", 0, 0, len(picture["h"].ticks["unit"]) - 1)
-        st.latex(digits(picture, "GRU", step, unit))
+        drawn = st.container()
+        chosen = page.view_option("stage", "Stage", cell.GRU_STAGES[0], choices=(*cell.GRU_STAGES, WHOLE))
+        stage, lets_in = "" if chosen == WHOLE else chosen, z_lets_in()
+        step = gru.step(picture, *place(config, picture))
+    with drawn:
+        page.drawing(
+            cell.gru(step, stage, lets_in), "A gate is filled as far as it is open, the candidate up or down from zero."
+        )
     with right:
-        look(picture, "update", "GRU")
+        st.latex(cell.gru_in_full(step, stage, lets_in))
+        st.code(gru.source(), language="python", wrap_lines=True)
+        recall = gru.recall_source(config.convention)
+        st.caption(f"From `seqcore/models/gru.py`, where z keeps. `recall(h, r, W, b)` is `{recall}`.")
+        page.badge(picture.facts["agreement"])
 
 
 @page.scene(
@@ -164,6 +196,15 @@ def what_it_costs(config):
         if measured:
             caption = "Forward, backward and the optimiser's step, the shortest of three."
             page.show(charts.bars, measured["milliseconds"], x="arm", height=240, caption=caption)
+        st.caption("The papers' place of r has no fast kernel here: training is several times slower with it.")
+        H, inputs = config.hidden, config.made.inputs
+        page.ledger(
+            ("x_t", f"({inputs})", "the input"),
+            ("h, r, z, n", f"({H})", "one number a unit; H does not depend on T"),
+            ("W_x", f"({3 * H}, {inputs})", "stacked r, z, n"),
+            ("W_h", f"({3 * H}, {H})", "stacked r, z, n"),
+            ("b_x, b_h", f"({3 * H})", "two biases a gate, as in torch"),
+        )
 
 
 @page.scene(

@@ -5,15 +5,15 @@ How well a query and a key match is one dot product; a softmax turns a row of th
 
 import streamlit as st
 
-from seqcore.experiments.attention import Config, arithmetic, five_steps, run
-from view import charts, page
+from seqcore.experiments.attention import Config, arithmetic, by_hand, five_steps, plane, related, run
+from view import arcs, charts, page
 
 MAP, VECTORS = dict(x="key", y="query"), dict(x="entry", y="token", beside="matrix")
 
 
-def square(signal, query, title, caption):
+def square(signal, query, title, caption, **size):
     """A map of queries and keys, with a frame around the query that was chosen."""
-    page.show(charts.heat, signal, title=title, caption=caption, frame=query, digits=True, legend=False, **MAP)
+    page.show(charts.heat, signal, title=title, caption=caption, frame=query, digits=True, legend=False, **MAP, **size)
 
 
 def entries(signal, query, title, caption):
@@ -61,16 +61,16 @@ def who_reads_what(config):
     """
     picture = page.picture(five_steps, config)
     tokens = picture.facts["tokens"]
-    pictures = st.container()
-    query, _, _ = choose(config, tokens)
-    with pictures:
-        left, right = st.columns(2)
+    left, right = st.columns(2)
     with left:
+        top = st.container()
+        query, _, _ = choose(config, tokens)
+    with top:
+        caption = "The orange word reads. An arc leads to each word that it reads from; its thickness is the weight."
+        page.drawing(arcs.over_words(picture, query), caption)
+    with right:
         caption = "Row: who reads. Column: who is read from. Each row adds up to 1; the frame is the query you chose."
         square(picture["weights"], query, "Attention weights", caption)
-    with right:
-        caption = "Left: one value a word. Right: what each word reads, its weights times these values, added up."
-        entries(picture["mixed"], query, "Values v, and what is read, z", caption)
     seen = query + 1 if config.masked else len(tokens)
     effective, largest = picture.facts["effective"][query], picture.facts["largest"][query]
     page.metrics(
@@ -125,6 +125,32 @@ def softmax(config):
         square(picture["weights"], query, "4 · Weights", "Each row adds up to 1.")
     digits = arithmetic(picture, query, key, 0)
     in_digits((r"\text{scaled}", digits.scaled), (r"\text{weight}", digits.weight))
+
+
+@page.scene("text")
+def turned(config):
+    r"""A query by hand: the direction of q says which keys match, its length how much weight the best one gets.
+
+    Here d_k = 2, so a key is a point and a query is an arrow. The score $q \cdot k$ is positive on the arrow's side of the dashed
+    line, and zero on the line. Turn the arrow with the two sliders: the weights, $\operatorname{softmax}(q \cdot k / \sqrt{2})$,
+    follow. Make it longer in the same direction: the weight moves to the key that lies farthest along it. At (0, 0) all
+    scores are 0, and all weights are equal.
+    """
+    picture = page.picture(plane, config)
+    left, right = st.columns(2)
+    with right:
+        q_1 = page.view_option("q_first", "Query, entry 1", 0.5, -2.0, 2.0)
+        q_2 = page.view_option("q_second", "Query, entry 2", 1.5, -2.0, 2.0)
+        moment = by_hand(picture, q_1, q_2)
+        tokens, best = picture["k"].ticks["token"], moment.facts["favourite"]
+        page.metrics(
+            Length=(f"{moment.facts['size']:.2f}", "The length of q: twice as long, all scores are twice as large."),
+            Best_key=(page.plain(tokens[best]), "The key with the largest score has the largest weight."),
+            Keys_in_use=(f"{moment.facts['effective']:.1f} of {len(tokens)}", "e to the entropy of the weights."),
+        )
+    with left:
+        caption = "Points: keys, larger with more weight. Arrow: the query. A word that comes twice has one key."
+        page.drawing(arcs.plane(moment), caption)
 
 
 @page.scene("d_k", "d_v", presets={"Narrow values": {"d_v": 2}, "Wide values": {"d_v": 12}})
@@ -186,11 +212,45 @@ def no_order(config):
     with right:
         caption = "Compare the rows of the two places."
         page.show(charts.heat, picture["z"], x="entry", y="query", frame=row, title="What is read, z", caption=caption)
-    masked = "With the mask the first place sees fewer words than the second."
-    why = masked if config.masked else "The same word has the same query, and it meets the same keys and values."
+    same = "The same word has the same query, and it meets the same keys and values."
+    why = "With the mask the first place sees fewer words than the second." if config.masked else same
     told = f"The largest difference between what the two places read is {apart:.2g}. {why}"
     verdict = "Exactly the same" if apart < 1e-6 else "Nearly the same" if apart < 0.01 else "Something else"
     asked.answer(verdict, told)
+
+
+CURVES = {  # what can be followed: a signal, what equal weights and a guess reach, how it is drawn
+    "score": ("right", "ceiling", "chance", dict(span=(0, 1), height=230, title="Right answers on held-out rows")),
+    "loss": ("loss", "even", "baseline", dict(height=230, title="Loss")),
+}
+
+
+@page.scene(
+    *("length", "d_k", "d_v", "optimiser", "rate", "steps"),
+    presets={"16 tokens": {"length": 16}, "d_k = 1": {"d_k": 1}, "d_k = 2": {"d_k": 2}, "d_v = 1": {"d_v": 1}},
+)
+def relation(config):
+    """A relation, trained: self-attention learns which token of the same sequence it has to read.
+
+    Each letter stands in the row twice, as a capital and as a small letter, each with a digit from 0 to 3. Every token must
+    name the digit of its other copy: A3 and a1 answer 1 and 3. Queries, keys and values are all made from the same tokens.
+    Places are random; only letter and case say where to look. With equal weights all tokens of a row read the same mean, so
+    all give the same answer. Best is the most frequent digit; the line *equal weights at best* says how often it is right.
+    """
+
+    def figures(moment):
+        facts = moment.facts
+        left, right = st.columns(2)
+        with right:
+            caption = f"One held-out row. The weight on the other copy is {facts['found']:.2f} on average, in all rows."
+            square(moment["weights"], None, "Attention weights while it learns", caption, height=230)
+            name, most, guess, options = CURVES[page.view_option("curve", "Curve", "score", choices=CURVES)]
+        with left:
+            rules = {"equal weights at best": facts[most], "guess": facts[guess]}
+            page.progress(moment, name, rules=rules, caption=f"Equal weights at best: {facts[most]:.2f}.", **options)
+
+    page.play(related, config, figures)
+    st.caption("W_q and W_k differ here: A looks for a, and is found as A. At d_k = 1 or 2 too many keys are alike.")
 
 
 LOOKS = {  # what can be looked at while it trains, of the first seed: a signal, a caption, its axes
@@ -209,8 +269,8 @@ LOOKS = {  # what can be looked at while it trains, of the first seed: a signal,
         "SGD": {"optimiser": "SGD", "rate": 1.0},
     },
 )
-def trained(config):
-    """Trained: nobody tells the head where to look; it finds out by descending the loss.
+def lookup(config):
+    """A lookup, trained: where to look is not given; the head learns it by descending the loss.
 
     A memory holds pairs of a letter, which is a random vector, and a digit from 0 to 5. One letter is asked for; the model
     must name its digit. The letter makes q and k, the digit makes v. A second model has all weights equal: it reads the
@@ -239,10 +299,7 @@ def trained(config):
             asked.answer(verdict, f"On average {own:.0%} of a row's weight is on the key that was asked for.")
 
     page.play(run, config, figures)
-    st.caption(
-        "At d_k = 1 a key is one number, and only the largest or the smallest can get most of the weight. At d_v = 1 the weights "
-        "still find the right key; one number can name six digits, but learning to tell them apart takes longer than 300 steps."
-    )
+    st.caption("At d_k = 1 only the largest or smallest key can get most weight; at d_v = 1 it takes over 300 steps.")
 
 
 @page.scene("text", "d_k", "d_v", "masked")
@@ -295,4 +352,6 @@ def practice(config):
     )
 
 
-page.lesson(__doc__, Config, who_reads_what, query_and_key, softmax, values, no_order, trained, practice)
+page.lesson(
+    __doc__, Config, who_reads_what, query_and_key, softmax, turned, values, no_order, relation, lookup, practice
+)

@@ -6,24 +6,27 @@ Whoever needs two places at once gets half of each from one softmax, mixed into 
 import streamlit as st
 
 from seqcore.experiments.heads import Config, by_hand, one_reader, run, sizes
-from view import charts, page
+from view import blocks_heads, charts, page
 
 TASKS = {
     "neighbours": "Every token names both its neighbours, out of 16 symbols each.",
     "two keys": "A question names two keys, and wants both their values, in order, out of 16 each.",
     "subtract": "A question names two keys, and wants the first one's value minus the second's: four numbers.",
 }
-TRAINING = ("heads", "width", "task", "readout", "length", "rate", "steps")
+SIZES = ("heads", "width", "d_k", "d_v")
+TRAINING = (*SIZES, "task", "readout", "length", "rate", "steps")
 PRESETS = {
     "Both neighbours": {},
     "Two keys": {"task": "two keys", "heads": 4, "rate": 0.01, "steps": 400},
     "Subtract": {"task": "subtract", "heads": 4, "rate": 0.01},
     "Two heads, one place": {"task": "subtract", "rate": 0.01, "length": 8, "seeds": 6},
     "Feed-forward unmixes": {"readout": "feed-forward", "steps": 400},
+    "Values of two": {"d_v": 2},
+    "Keys of one": {"d_k": 1},
 }
 
 
-@page.scene("heads", "length", presets={"Two": {}, "Four": {"heads": 4}, "Eight": {"heads": 8}})
+@page.scene("heads", "length", presets={"Two": {}, "One": {"heads": 1}, "Four": {"heads": 4}, "Eight": {"heads": 8}})
 def two_places(config):
     """Two places: one softmax has to share its weight; several heads give each place all of theirs.
 
@@ -39,15 +42,20 @@ def two_places(config):
         y="query",
         beside="head",
         title="Where each reader looks",
-        caption="Weights set by hand, not trained: one reader for all of the nearest places, then a head for each of them. "
-        "Row: the place that asks; columns: the places it can read; every row adds up to 1.",
+        caption=f"Weights set by hand, not trained: one reader for all of the {picture.facts['places']} nearest places"
+        + (", then a head for each of them. " if config.heads > 1 else "; it is the only head. ")
+        + "Row: the place that asks; columns: the places it can read; every row adds up to 1.",
     )
+    sharp = picture.facts["sharp"]
     page.metrics(
         One_reader=(
             f"{picture.facts['halves']:.3f}",
             "Its largest weight in the middle row: it looks at all places at once.",
         ),
-        One_of_several=(f"{picture.facts['sharp']:.3f}", "The largest weight of the first head in the same row."),
+        One_of_several=(
+            "none" if sharp is None else f"{sharp:.3f}",
+            "The largest weight of the first head in the same row; none if there is one head only.",
+        ),
         Heads=f"{config.heads}",
     )
 
@@ -88,38 +96,78 @@ def one_reads_two(config):
     )
 
 
-@page.scene("heads", "width", "length", presets={"Eight thin heads": {"heads": 8}, "Wide": {"width": 64, "heads": 4}})
+@page.scene(
+    *SIZES,
+    "length",
+    presets={
+        "As usual": {},
+        "Eight thin heads": {"heads": 8},
+        "Short keys": {"heads": 4, "d_k": 2, "d_v": 16},
+        "Wide heads": {"heads": 4, "d_k": 32, "d_v": 32},
+    },
+)
 def true_sizes(config):
-    r"""True sizes: the heads share the width, so they cost nothing extra.
+    r"""True sizes: the sizes of a head are free; with the usual ones, more heads cost no more parameters.
 
-    The matrices do not know about heads. Their outputs are cut into h pieces of $d_k = d_{model} / h$ entries, and each
-    piece has a softmax of its own. What the heads read is joined again, side by side, and $W_o$ mixes it: without $W_o$
-    an entry of the output could come from one head only.
+    A query and its key need equally many entries, $d_k$, for their dot product. A value may have another size, $d_v$. The
+    heads' reads are joined to $h\,d_v$ entries. $W_o$ mixes them; without it an entry of y would come from one head only.
+    It also makes y as wide as x, since a residual connection adds the two.
 
-    The output is as wide as the input. It has to be: a residual connection adds the two, and the next layer expects the
-    same width.
+    The usual $d_k = d_v = d_{model} / h$ is a choice, not a law: the four matrices are then the same size for every h.
     """
-    facts, T, d, h = page.picture(sizes, config).facts, config.length, config.width, config.heads
+    picture = page.picture(sizes, config)
+    facts, h = picture.facts, config.heads
+    all_heads = "1" if h == 1 else rf"1 \ldots {h}"
     left, right = st.columns(2)
     with left:
-        st.latex(
-            rf"z_i = \operatorname{{softmax}}\!\Big(\tfrac{{1}}{{\sqrt{{{config.d_k}}}}}\, Q_i K_i^\top\Big)\, V_i"
-            rf"\qquad i = 1 \ldots {h}"
-        )
-        st.latex(rf"y = [\,z_1 \ldots z_{{{h}}}\,]\, W_o^\top + b_o")
-        page.metrics(
-            Parameters=(f"{facts['parameters'][0]:,}", "Of the attention layer, for 1, 2, 4 and 8 heads alike.")
+        page.drawing(
+            blocks_heads.matrices(picture),
+            f"One scale for all matrices. d_k = {config.key_size}, d_v = {config.value_size}; "
+            f"the usual choice is d_model / h = {usual(config)}. $W_o$ has the rows of a head in its colour.",
         )
     with right:
-        page.ledger(
-            ("$x$", f"{T} × {d}", "a vector for each place"),
-            ("$W_q, W_k, W_v, W_o$", f"4 × {d} × {d}", "the same for every number of heads"),
-            ("$b_q, b_k, b_v, b_o$", f"4 × {d}", ""),
-            ("$Q, K, V$, cut", f"{h} × {T} × {config.d_k}", "heads × places × d_k"),
-            ("weights", f"{h} × {T} × {T}", "one map a head: this alone grows"),
-            ("$z$, joined again", f"{T} × {d}", "as wide as x"),
+        st.latex(
+            rf"z_i = \operatorname{{softmax}}\!\Big(\tfrac{{1}}{{\sqrt{{{config.key_size}}}}}\, Q_i K_i^\top\Big)\, V_i"
+            rf"\qquad i = {all_heads}"
         )
-    page.badge(facts["agreement"])
+        joined = "z_1" if h == 1 else rf"[\,z_1 \ldots z_{h}\,]"
+        st.latex(rf"y = {joined}\, W_o + b_o")
+        page.ledger(
+            ("$W_q$, $W_k$", shape(facts["W_q"]), "each $d_{model}$ × $h\\,d_k$"),
+            ("$W_v$", shape(facts["W_v"]), "$d_{model}$ × $h\\,d_v$"),
+            ("$W_o$", shape(facts["W_o"]), "$h\\,d_v$ × $d_{model}$"),
+            ("$b_q$, $b_k$, $b_v$, $b_o$", f"{facts['biases']}", "together"),
+            ("weights", f"{h} × {shape(facts['weights'])}", "a map for each head"),
+        )
+        page.metrics(
+            Parameters=(f"{facts['parameters']:,}", "Counted in the layer of these sizes: matrices and biases."),
+            As_usual=(
+                f"{facts['usual']:,}",
+                "One head with d_k = d_v = d_model, or any h that divides d_model with d_k = d_v = d_model / h.",
+            ),
+        )
+        if facts["twin"]:
+            page.badge(facts["agreement"])
+        else:
+            st.caption(
+                f"max |ours − reference| = {facts['agreement']:.1e} for these knobs. torch.nn.MultiheadAttention needs "
+                "h d_k = h d_v = d_model, so the reference is `torch.einsum` with `F.scaled_dot_product_attention`."
+            )
+        st.caption("The matrices are written as in *Attention is all you need*; torch stores them transposed.")
+
+
+def shape(sizes):
+    return " × ".join(map(str, sizes))
+
+
+def usual(config):
+    """The usual d_k and d_v in words."""
+    whole = config.width % config.heads == 0
+    return (
+        f"{config.width} / {config.heads} = {config.usual}"
+        if whole
+        else (f"{config.width} / {config.heads}, rounded down {config.usual}")
+    )
 
 
 def score(moment):
@@ -140,11 +188,14 @@ def score(moment):
 def trained(config):
     """Trained: from equal weights and equal data, one head fails where several succeed.
 
-    Nothing bypasses the attention, and there is no second layer. Of 40 starts of one head, trained to name both neighbours,
-    39 end near half of each, most of them within 300 steps: they know which two symbols it is, but not their order. Both
-    answers were right in 6 to 20 % of cases by then. A fixed rule, say *the smaller one first*, would reach 53 %; but both
-    orders are equally likely, so the loss does not reward it. The first seed on screen is the other one: it reads one
-    neighbour and guesses the other.
+    The one head has h·d_k and h·d_v entries, so both have equally many weights. Nothing bypasses the attention. Of 40
+    starts of one head, with the sizes and the task this page opens with, 39 end near half of each, most of them within
+    300 steps: they know which two symbols it is, but not their order. Both answers were right in 6 to 20 % of cases by
+    then. A fixed rule, say *the smaller one first*, would reach 53 %; but both orders are equally likely, so the loss does
+    not reward it. The first seed on screen is the other one: it reads one neighbour and guesses the other.
+
+    *Values of two* entries are enough here. *Keys of one* are not: the product of two numbers is largest for the largest or
+    the smallest key, so no query can prefer any other place.
     """
     st.caption(f"**{config.task}:** {TASKS[config.task]}")
     asked = page.question(
@@ -177,11 +228,13 @@ def trained(config):
             score(moment)
         if moment.step == config.steps:
             share = facts["alone"]
-            told = f"On average over the seeds: {share:.0%}{' of the variance' if numbers else ''}; "
-            told += f"{config.heads} heads: {facts['together']:.0%}."
+            told = f"On average over the seeds: {share:.0%}{' of the variance' if numbers else ''}"
+            told += f"; {config.heads} heads: {facts['together']:.0%}." if config.heads > 1 else "."
             asked.answer("below 30 %" if share < 0.3 else "about half" if share < 0.8 else "nearly always", told)
 
     page.play(run, config, figures)
+    if config.heads == 1:
+        st.caption("h = 1: there is no other model to compare with. With two heads or more, both are trained.")
 
 
 @page.scene(*TRAINING, presets=PRESETS)
@@ -221,6 +274,8 @@ def who_carries_what(config):
             )
 
     page.play(run, config, figures)
+    if config.heads == 1:
+        st.caption("h = 1: without the only head, the attention hands on b_o at every place. What is left is guessing.")
     st.caption(
         "*Feed-forward unmixes* is the counter-example: if the shares are unequal, say 0.7 and 0.3, a network after the heads "
         "can take the blend apart, and one head is often enough. In *Two heads, one place* some pairs of heads settle on the "
@@ -228,24 +283,34 @@ def who_carries_what(config):
     )
 
 
-@page.scene("heads", "width")
+@page.scene(*SIZES)
 def practice(config):
-    """Practice: how thin may a head be?
+    """Practice: which sizes may a head have?
 
-    The more heads share a width, the fewer entries has each of their queries.
+    Short keys and long values, or the other way round: both cost parameters.
     """
     facts = page.picture(sizes, config).facts
+    joined, width = facts["joined"][1], config.width
 
-    def thin():
-        return config.d_k == 2, f"Now d_k = {config.width} / {config.heads} = {config.d_k}."
+    def wider():
+        return joined > width and facts["parameters"] <= facts["usual"], (
+            f"Now h d_v = {config.heads} · {config.value_size} = {joined}, d_model = {width}, "
+            f"{facts['parameters']:,} parameters of {facts['usual']:,} at most."
+        )
 
     left, right = st.columns(2)
     with left:
         page.mission(
-            "make every head as thin as these knobs allow: d_k = 2. What happens to the number of weights?", thin
+            "leave the usual choice. Join more entries than x has, h d_v > d_model, with no more parameters than one head "
+            "with d_k = d_v = d_model.",
+            wider,
         )
     with right:
-        page.metrics(Entries_of_a_query=f"{config.d_k}", Parameters=f"{facts['parameters'][0]:,}")
+        page.metrics(
+            Entries_of_a_query=f"{config.key_size}",
+            Entries_of_a_value=f"{config.value_size}",
+            Parameters=f"{facts['parameters']:,}",
+        )
     page.exercise(
         "One softmax reads two places, half and half, out of 16 symbols. What does it know?",
         {
@@ -260,16 +325,16 @@ def practice(config):
         {
             "the residual connection adds them": "x + y needs equal shapes, and so does stacking layers.",
             "softmax needs it": "A softmax runs over the keys; it does not see the width.",
-            "d_k would not divide it": "W_o brings any joined width to any output width.",
+            "h d_v is always d_model": "That is only the usual choice. W_o brings any h d_v to any output width.",
         },
         right="the residual connection adds them",
     )
     page.exercise(
-        "From 2 to 8 heads at the same width: what grows?",
+        "From 2 to 8 heads at the same width, with the usual d_k = d_v = d_model / h: what grows?",
         {
             "the maps of weights": "There is one T × T map for each head.",
-            "the number of parameters": "The matrices are cut, not copied: 4 d² + 4 d numbers for every h.",
-            "d_k": "It shrinks: d_k = d_model / h.",
+            "the number of parameters": "h d_k and h d_v stay d_model, so W_q, W_k, W_v and W_o stay as they are.",
+            "d_k": "It shrinks: d_k = d_model / h. If you set d_k yourself, it stays.",
         },
         right="the maps of weights",
     )

@@ -5,8 +5,9 @@ One layer is two sublayers; around each stand a residual connection and layer no
 
 import streamlit as st
 
-from seqcore.experiments.encoder import ARMS, LONGEST, USUAL, Config, block, gradient, padding, run, stack
-from view import charts, page
+from seqcore.experiments import encoder
+from seqcore.experiments.encoder import ARMS, LONGEST, USUAL, Config, block, gradient, padding, run, stack, stages
+from view import blocks, charts, page
 
 TRAINING = ("length", "width", "heads", "layers", "rate", "steps")
 PRESETS = {
@@ -90,22 +91,30 @@ def inside(config):
     r"""Inside: normalise, let the sublayer work, add the result to what was there.
 
     LN is *layer normalisation*: the entries of each place are shifted and scaled to mean 0 and variance 1, then multiplied
-    and shifted by learned numbers. Here it stands before the sublayer (*pre-norm*). The paper of 2017 has it after the sum
-    (*post-norm*): y = LN(m + FFN(m)). *Nothing* is y = FFN(m).
+    and shifted by learned numbers. With *pre-norm* it stands before the sublayer. The paper of 2017 has it after the sum
+    (*post-norm*): y = LN(m + FFN(m)). *Nothing* is y = FFN(m). The drawing follows one token's vector through one layer of
+    a fresh encoder, from the bottom to the top.
     """
     T, d, heads = config.length, config.width, config.heads
-    left, right = st.columns(2)
+    left, right = st.columns([1, 1], gap="medium")
     with left:
-        st.latex(
-            r"\begin{aligned}"
-            r"m &= x + \mathrm{Attention}(\mathrm{LN}(x)) &\quad x, m, y &: "
-            rf"{T} \times {d} \\"
-            r"y &= m + \mathrm{FFN}(\mathrm{LN}(m)) &\quad W_1, W_2^\top &: "
-            rf"{config.feedforward} \times {d} \\"
-            r"\mathrm{FFN}(m) &= \max(0,\ m\,W_1^\top + b_1)\,W_2^\top + b_2 \end{aligned}"
-        )
-        st.markdown("The output has the shape of the input, so layers can be stacked.")
+        drawn = st.container()
+        around = page.view_option("around", "What stands around each sublayer", USUAL, choices=ARMS)
+        which, where = st.columns(2)
+        with which:
+            position = page.view_option("position", "Token at position", (T + 1) // 2, 1, T)
+        with where:
+            layer = page.view_option("in_layer", "Layer", 1, 1, config.layers)
+        step = encoder.step(page.picture(stages, config), around, layer, position)
+        with drawn:
+            page.drawing(
+                blocks.encoder(step),
+                "Beside each part: the root mean square of the token's vector when it leaves that part, √(mean of its "
+                f"{d} squared entries). Bars: as a share of the largest one.",
+            )
     with right:
+        st.latex(blocks.encoder_in_full(step))
+        st.markdown("The output has the shape of the input, so layers can be stacked.")
         page.ledger(
             ("x", f"{T} × {d}", "token vectors plus positions"),
             ("q, k, v", f"{heads} × {T} × {d // heads}", "for each head"),
@@ -113,6 +122,47 @@ def inside(config):
             ("inside FFN", f"{T} × {config.feedforward}", "each position by itself"),
             ("y", f"{T} × {d}", "same shape as x"),
             ("parameters", f"{page.picture(padding, config).facts['weights']:,}", "T is not in it: any length goes"),
+        )
+
+
+@page.scene("width", "length", "layers")
+def layer_norm(config):
+    """LayerNorm: each token's vector gets mean 0 and variance 1, then a learned scale and shift.
+
+    The mean μ and the variance σ² are taken over the d entries of one token. No other token and no other row takes part.
+    γ and β are learned, one number of each for every entry; before training every γ is 1 and every β is 0. ε = 0.00001
+    keeps the division finite. Here you see it before a sublayer of a fresh pre-norm encoder.
+    """
+    T, d = config.length, config.width
+    picture = page.picture(stages, config)
+    left, right = st.columns([5, 6], gap="medium")
+    with left:
+        drawn = st.container()
+        before = page.view_option("before", "LayerNorm before", encoder.SUBLAYERS[0], choices=encoder.SUBLAYERS)
+        which, where = st.columns(2)
+        with which:
+            position = page.view_option("position", "Token at position", (T + 1) // 2, 1, T)
+        with where:
+            layer = page.view_option("in_layer", "Layer", 1, 1, config.layers)
+        entry = page.view_option("entry", "Entry i", 1, 1, d)
+    digits = encoder.normalise(picture, layer, before, position)
+    with drawn:
+        page.show(
+            charts.bars,
+            digits["x"],
+            x="entry",
+            colour="line",
+            height=200,
+            title="The vector before and after",
+            caption=f"All {d} entries of token {picture.facts['tokens'][position - 1]} at position {position}.",
+        )
+    with right:
+        st.latex(blocks.norm_in_full(digits, entry))
+        st.code(encoder.source(), language="python")
+        page.table(*blocks.norm_rows(digits, entry))
+        st.caption(
+            f"The four lines stand in `seqcore/experiments/encoder.py`. Their largest difference to torch.nn.LayerNorm, "
+            f"which the encoder uses, is {digits.facts['gap']:.0e} here."
         )
 
 
@@ -193,7 +243,7 @@ def trained(config):
 
 @page.scene(*TRAINING, presets=PRESETS)
 def layer_by_layer(config):
-    """Trained, layer by layer: what gradient each layer gets, and who reads whom.
+    """Trained, by layer: what gradient each layer gets, and who reads whom.
 
     With nothing around the sublayers about one power of ten of the gradient is lost with every layer on the way back to
     the first. Later the gradient is also small where the task is solved: read it together with the loss. To reverse, the
@@ -293,4 +343,6 @@ def practice(config):
     )
 
 
-page.lesson(__doc__, Config, the_block, through_the_stack, inside, any_length, trained, layer_by_layer, practice)
+page.lesson(
+    __doc__, Config, the_block, through_the_stack, inside, layer_norm, any_length, trained, layer_by_layer, practice
+)

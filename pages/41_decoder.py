@@ -5,8 +5,9 @@ A decoder writes one symbol after the other, but it is trained on whole rows at 
 
 import streamlit as st
 
-from seqcore.experiments.decoder import ARMS, Config, run, sight, sizes, write
-from view import charts, page
+from seqcore.experiments import decoder
+from seqcore.experiments.decoder import ARMS, Config, run, sight, sizes, stages, write
+from view import blocks, charts, page
 
 TRAINING = ("length", "width", "heads", "layers", "task", "sharpness", "rate", "steps")
 PRESETS = {
@@ -52,7 +53,7 @@ def what_may_be_seen(config):
 
 
 @page.scene(
-    *("length", "width", "heads", "task"),
+    *("length", "width", "heads", "task", "layers"),
     presets={"With an encoder": dict(task="reverse", length=8, width=64), "A decoder alone": {}},
 )
 def three_sublayers(config):
@@ -65,12 +66,21 @@ def three_sublayers(config):
     """
     facts = page.picture(sizes, config).facts
     T, S, d, d_k, h, V = facts["time"], facts["source"], config.width, config.d_k, config.heads, facts["vocabulary"]
-    left, right = st.columns([2, 3])
+    picture = page.picture(stages, config)
+    left, right = st.columns([3, 4], gap="medium")
     with left:
+        drawn = st.container()
+        which, where = st.columns(2)
+        with which:
+            position = page.view_option("position", "Token at position", (T + 1) // 2, 1, T)
+        with where:
+            layer = page.view_option("in_layer", "Layer", 1, 1, config.layers)
+        step = decoder.step(picture, layer, position)
+        with drawn:
+            page.drawing(blocks.decoder(step), _caption(step.facts))
+    with right:
         st.latex(rf"\text{{softmax}}\!\left(\frac{{Q K^\top}}{{\sqrt{{{d_k}}}}} + \log M\right) V")
         st.latex(rf"M_{{qk}} = 1 \text{{ where }} k \le q,\ \text{{else }} 0 \qquad ({T} \times {T})")
-        page.metrics(Weights=(f"{facts['parameters']:,}", "All of them, embeddings and encoder included."))
-    with right:
         page.ledger(
             ("tokens", f"(B, {T})", "what is written so far; B rows"),
             ("E[tokens] + PE", f"(B, {T}, {d})", "embedded, with positions"),
@@ -82,7 +92,26 @@ def three_sublayers(config):
             ("inside FFN", f"(B, {T}, {2 * d})", "3 · each place by itself"),
             ("logits", f"(B, {T}, {V})", "a guess of the next symbol at every place"),
         )
+        page.metrics(Weights=(f"{facts['parameters']:,}", "All of them, embeddings and encoder included."))
     page.badge(facts["agreement"])
+
+
+def _caption(facts):
+    """What the numbers of the drawing are, and where this token looks."""
+    words = (
+        f"A fresh decoder. Beside each part: the root mean square of the token's {facts['d']} entries when it leaves that "
+        "part. Bars: as a share of the largest one. "
+    )
+    key, weight = facts["seen"]
+    words += (
+        f"Self-attention sees positions 1 to {facts['position']}; its largest weight is {weight:.2f}, on position {key}"
+    )
+    if not facts["S"]:
+        return words + ". This task has no encoder. *With an encoder* has all three sublayers."
+    key, weight = facts["read"]
+    return (
+        words + f". Cross-attention sees all {facts['S']} places of the source; {weight:.2f} on place {key} is largest."
+    )
 
 
 @page.scene(*TRAINING, presets=PRESETS)

@@ -10,6 +10,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+from axe_playwright_python.base import AXE_SCRIPT
+
 ROOT = Path(__file__).resolve().parents[1]
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync"]
@@ -26,6 +28,10 @@ RESTS = """() => {
     if (!whole || loading || !drawn || !still) return (window.restsSince = null);
     return Date.now() - (window.restsSince ??= Date.now()) > 300;
 }"""
+# WCAG 2.2, levels A and AA.
+WRONG = """() => axe.run(document, {
+    runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], resultTypes: ['violations'],
+}).then(found => found.violations.flatMap(each => each.nodes.map(node => `${each.id}: ${node.html.slice(0, 120)}`)))"""
 WINDOWS: dict = {}  # browser -> look -> its window
 # The frontend looks for its server under the address of a deep link first.
 EXPECTED = ("404 (Not Found)",)
@@ -183,9 +189,9 @@ class Reader:
 
     def pictures_within(self) -> tuple[float, float]:
         """Where the first picture begins and the last one ends, in pixels from the top of the window."""
-        boxes = self.page.locator("[data-testid=stVegaLiteChart], [data-testid=stMarkdown] svg[role=img]").evaluate_all(
-            "all => all.map(each => each.getBoundingClientRect()).map(box => [box.top, box.bottom])"
-        )
+        boxes = self.page.locator(
+            "[data-testid=stVegaLiteChart], [data-testid=stMarkdown] svg[aria-label]"
+        ).evaluate_all("all => all.map(each => each.getBoundingClientRect()).map(box => [box.top, box.bottom])")
         return min(top for top, _ in boxes), max(bottom for _, bottom in boxes)
 
     def wide(self) -> bool:
@@ -195,6 +201,17 @@ class Reader:
     def assert_well(self) -> None:
         assert self.page.locator("[data-testid=stException]").count() == 0
         assert not self.errors
+
+    def assert_accessible(self) -> None:
+        """Nothing that axe finds wrong, in the light theme and in the dark one."""
+        if not self.page.evaluate("() => 'axe' in window"):
+            self.page.evaluate(AXE_SCRIPT)
+        for theme in ("dark", "light"):
+            self.page.emulate_media(color_scheme=theme)
+            self.settle()
+            self.page.wait_for_timeout(300)  # what scrolls is made reachable as soon as it is drawn
+            wrong = self.page.evaluate(WRONG)
+            assert not wrong, f"{theme}: {wrong}"
 
     def close(self) -> None:
         self.page.close()

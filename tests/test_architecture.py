@@ -28,6 +28,7 @@ ALLOWED = {
     },
     "bench": {"torch", "numpy", "pyarrow", "streamlit", "playwright", "seqcore", "view", "bench", "tests"},
     "tools": set(),
+    "tools/knob_table.py": {"seqcore.knobs", "view.router"},
     "seqcore": {"torch", "numpy", "seqcore"},
     "seqcore/models": {"torch", "numpy", "seqcore.kernels", "seqcore.models"},
     "seqcore/kernels.py": {"torch"},

@@ -83,6 +83,10 @@ def test_the_first_screen_holds_the_whole_first_picture(tab):
     assert not tab.wide()
 
 
+def test_the_first_scene_is_accessible_in_both_themes(tab):
+    tab.assert_accessible()
+
+
 def test_in_a_window_as_narrow_as_a_phone_and_in_the_dark_the_picture_still_begins_on_the_first_screen(tab):
     usual = tab.page.viewport_size
     tab.page.emulate_media(color_scheme="dark")
@@ -348,6 +352,20 @@ def test_whoever_leaves_stops_the_work_within_a_second(read, server, leave):
         reader.page.close()
     time.sleep(1.5)
     assert busy(server, 2.0) < 0.15
+
+
+# --- an audit: every scene, `make audit` ------------------------------------------------------------------------------
+
+
+@pytest.mark.audit
+@pytest.mark.parametrize("path", PAGES, ids=by_stem)
+def test_every_scene_is_accessible_in_both_themes(read, path):
+    reader = read(address_of(path), still=True)
+    for number, (title, sentence, _) in enumerate(scenes_of(path), 1):
+        reader.scene(number).eventually(lambda: reader.sentence().lower()[:12] == sentence.lower()[:12], title)  # noqa: B023
+        reader.settle().show()
+        reader.assert_accessible()
+    reader.assert_well()
 
 
 # --- the course -----------------------------------------------------------------------------------------------------

@@ -6,11 +6,12 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from seqcore.experiments import lstm
+from seqcore.experiments import gru, lstm
 from seqcore.record import Signal, Snapshot
 from view import cell
 
 CONFIG = lstm.Config(length=12, hidden=4)
+GRUS = gru.Config(length=12, hidden=4)
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -63,10 +64,80 @@ def test_only_what_belongs_to_the_stage_stands_out(taken, stage, bright):
     assert sum(group.get("opacity") == "1" for group in groups) == bright
 
 
-def test_a_drawing_is_one_line_says_what_it_is_and_keeps_its_size(taken):
+# --- a GRU -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["torch", "paper"])
+def one(request):
+    return gru.step(gru.inside(GRUS.but(convention=request.param)), 5, 2)
+
+
+@pytest.mark.parametrize("lets_in", [False, True])
+def test_all_numbers_of_the_step_stand_in_the_drawing_of_a_gru(one, lets_in):
+    v, seen = one.facts, words(cell.gru(one, lets_in=lets_in))
+    z = 1 - v["z"] if lets_in else v["z"]
+    wanted = {f"r = {v['r']:.3f}", f"z = {z:.3f}", f"1−z = {1 - z:.3f}", f"n = {minus(v['n'])}"}
+    wanted |= {f"hₜ₋₁ = {minus(v['h_before'])}", f"hₜ = {minus(v['h'])}", f"xₜ = {v['read']}"}
+    wanted |= {f"past {minus(v['past'])}", f"keeps {minus(v['kept'])}", f"writes {minus(v['written'])}"}
+    assert wanted <= set(seen)
+
+
+def test_the_other_convention_changes_what_is_shown_of_z_and_nothing_else(one):
+    z = one.facts["z"]
+    ours, theirs = (words(cell.gru(one, lets_in=lets_in)) for lets_in in (False, True))
+    assert set(ours) - set(theirs) == {f"z = {z:.3f}", f"1−z = {1 - z:.3f}"}
+    assert set(theirs) - set(ours) == {f"z = {1 - z:.3f}", f"1−z = {z:.3f}"}
+
+
+@pytest.mark.parametrize("lets_in", [False, True])
+def test_what_keeps_is_drawn_in_one_colour_and_what_writes_in_another(one, lets_in):
+    svg = parsed(cell.gru(one, lets_in=lets_in))
+    boxes = [box for box in svg.iter(f"{SVG}rect") if box.get("width") == "92" and box.get("height") != "54.0"]
+    filled = {box.get("fill"): float(box.get("height")) / 54 for box in boxes if box.get("fill-opacity") == "0.35"}
+    shown, colour = (1 - one.facts["z"], cell.WRITES) if lets_in else (one.facts["z"], cell.KEEPS)
+    assert filled[colour] == pytest.approx(shown, abs=0.01)
+    assert filled[cell.RESETS] == pytest.approx(one.facts["r"], abs=0.01)
+
+
+@pytest.mark.parametrize(("stage", "bright"), [("reset", 1), ("candidate", 2), ("update", 2), ("", 3)], ids=str)
+def test_only_what_belongs_to_the_stage_of_a_gru_stands_out(one, stage, bright):
+    groups = list(parsed(cell.gru(one, stage)).iter(f"{SVG}g"))
+    assert len(groups) == len(cell.GRU_STAGES)
+    assert sum(group.get("opacity") == "1" for group in groups) == bright
+
+
+@pytest.mark.parametrize("lets_in", [False, True])
+@pytest.mark.parametrize("stage", [*cell.GRU_STAGES, ""])
+def test_the_digits_of_every_stage_of_a_gru_add_up(one, stage, lets_in):
+    latex = cell.gru_in_full(one, stage, lets_in).replace("−", "-")
+    assert latex.count("&") == latex.count(r"\\") + 1, "one sign of alignment a line"
+    found = re.findall(r"(\\sigma|\\tanh)\((\\underbrace.*?)\) = ([-+.\d]+)", latex)
+    assert len(found) == (3 if stage == "" else 1)
+    for squash, sums, result in found:
+        total = sum(map(float, re.findall(r"underbrace\{([-+.\d]+)\}", sums)))
+        exact = 1 / (1 + np.exp(-total)) if squash == r"\sigma" else np.tanh(total)
+        assert float(result) == pytest.approx(exact, abs=0.0016), "two terms of three digits"
+    if stage in ("update", ""):
+        mixed = latex[latex.index("h_t &=") :].split(r"\\")
+        factors = re.findall(r"\(1 - ([.\d]+)\)\\cdot\(?([-.\d]+)|([.\d]+)\\cdot\(?([-.\d]+)", mixed[1] + mixed[2])
+        products = [(1 - float(a)) * float(b) if a else float(c) * float(d) for a, b, c, d in factors]
+        written, kept, h = map(float, re.findall(r"[-+]\d\.\d{3}", mixed[3]))
+        assert products == pytest.approx([written, kept], abs=0.0016)
+        assert h == pytest.approx(written + kept, abs=0.0016)
+        assert h == pytest.approx(one.facts["h"], abs=0.0006)
+        assert bool(factors[0][0]) != lets_in, "who gets 1 - z depends on the convention"
+
+
+def test_a_drawing_is_one_line_says_what_it_is_and_keeps_its_size(taken, one):
     moment = lstm.at_work(CONFIG.but(hidden=64, length=100))
     drawings = {
-        "460 × 314": [cell.lstm(taken, "forget"), cell.lstm(lstm.step(moment, 99, 31), "output")],
+        "460 × 314": [
+            *(cell.lstm(taken, "forget"), cell.lstm(lstm.step(moment, 99, 31), "output")),
+            *(
+                cell.gru(one, "reset"),
+                cell.gru(gru.step(gru.inside(GRUS.but(length=100)), 99, 3), "update", lets_in=True),
+            ),
+        ],
         "420 × 246": [cell.lstm_weights(hidden, inputs) for hidden in (1, 2, 32, 64) for inputs in (2, 8)],
     }
     for size, same in drawings.items():
@@ -83,8 +154,13 @@ def test_a_drawing_is_one_line_says_what_it_is_and_keeps_its_size(taken):
             assert smallest * 358 / float(svg.get("viewBox").split()[2]) > 10
 
 
-def test_nothing_is_drawn_outside_of_the_drawing(taken):
-    for drawing in (cell.lstm(taken), *(cell.lstm_weights(h, d) for h in (1, 2, 32, 64) for d in (2, 8))):
+def test_nothing_is_drawn_outside_of_the_drawing(taken, one):
+    for drawing in (
+        cell.lstm(taken),
+        cell.gru(one),
+        cell.gru(one, lets_in=True),
+        *(cell.lstm_weights(h, d) for h in (1, 2, 32, 64) for d in (2, 8)),
+    ):
         svg = parsed(drawing)
         wide, high = map(float, svg.get("viewBox").split()[2:])
         for box in svg.iter(f"{SVG}rect"):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from seqcore.experiments import last
-from seqcore.experiments.attention import Config, arithmetic, five_steps, run
+from seqcore.experiments.attention import Config, arithmetic, by_hand, five_steps, plane, related, run
+from seqcore.tasks.relation import equal_weights
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +138,77 @@ def test_the_favourite_key_is_the_one_with_the_largest_weight(first):
     entropy = -(weights * np.log(weights)).sum(1)
     assert first.facts["effective"] == pytest.approx(np.exp(entropy), rel=1e-5)
     assert five_steps(Config(masked=True)).facts["effective"][0] == pytest.approx(1), "the first word sees only itself"
+
+
+# --- a relation inside one sequence ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [8, 16])
+def test_self_attention_learns_the_relation_and_equal_weights_stay_below_their_ceiling(length):
+    """On seeds that were not used to choose any setting."""
+    trained = last(related(Config(length=length, seeds=8, seed=200)))
+    right = trained["right"]
+    assert (right.sel(arm="attention").values[:, -1] >= 0.95).all(), right.values[0, :, -1]
+    assert (right.sel(arm="equal weights").values <= trained.facts["ceiling"] + 1e-6).all(), "at no step of any seed"
+    assert trained.facts["ceiling"] == pytest.approx(equal_weights(length, 4).score, abs=0.02)
+    # Fresh batches scatter around the mean of all rows, which is the limit.
+    loss = trained["loss"].values[..., -1].mean(1)
+    assert loss[0] <= 0.1
+    assert trained.facts["even"] - 0.01 <= loss[1] <= trained.facts["even"] + 0.1
+
+
+@pytest.mark.slow
+def test_a_trained_token_reads_from_the_other_copy_of_its_letter():
+    trained = last(related(Config()))
+    weights = trained["weights"]
+    names = weights.ticks["query"]
+    for name, row in zip(names, weights.values):
+        assert names[row.argmax()][0] == name[0].swapcase()
+    assert trained.facts["found"] >= 0.9
+
+
+@pytest.mark.slow
+def test_too_few_numbers_a_key_are_not_enough_for_the_relation_but_one_a_value_is():
+    right = {
+        name: last(related(Config(**{name: 1})))["right"].sel(arm="attention").values[:, -1] for name in ("d_k", "d_v")
+    }
+    assert (right["d_k"] <= 0.75).all(), right
+    assert (right["d_v"] >= 0.95).all(), right
+
+
+def test_both_arms_of_the_relation_begin_with_the_same_weights_and_bounds_are_in_order():
+    first = next(iter(related(Config(seeds=2))))
+    assert first.step == 0
+    assert first.facts["chance"] == 1 / 4 < first.facts["ceiling"] < 1
+    assert first.facts["even"] < first.facts["baseline"] == pytest.approx(math.log(4))
+    assert first["weights"].values.sum(1) == pytest.approx(1, abs=1e-5)
+    # At the start both read some mean through the same matrices, so their losses are near each other, and not the same.
+    attention, equal = first["loss"].values[..., 0]
+    assert attention == pytest.approx(equal, abs=0.1)
+    assert not np.array_equal(attention, equal)
+
+
+# --- a query by hand -------------------------------------------------------------------------------------------------
+
+
+def test_a_query_by_hand_gets_the_softmax_of_its_products_with_the_keys():
+    picture = plane(Config())
+    keys = picture["k"].values
+    moment = by_hand(picture, 0.5, -1.2)
+    assert keys.shape == (5, 2)
+    assert keys == pytest.approx(five_steps(Config(d_k=2))["k"].values)
+    scaled = keys @ [0.5, -1.2] / math.sqrt(2)
+    assert moment["scaled"].values == pytest.approx(scaled, abs=1e-6)
+    assert moment["weights"].values == pytest.approx(softmax(scaled), abs=1e-6)
+    assert moment.facts["favourite"] == scaled.argmax()
+    assert moment.facts["size"] == pytest.approx(1.3)
+
+
+def test_a_longer_query_gives_more_weight_to_the_same_key_and_none_gives_equal_weights():
+    picture = plane(Config())
+    one, two, none = (by_hand(picture, 0.7 * size, 0.7 * size) for size in (1, 2, 0))
+    assert one.facts["favourite"] == two.facts["favourite"]
+    assert two["weights"].values.max() > one["weights"].values.max()
+    assert none["weights"].values == pytest.approx(1 / 5)
+    assert none.facts["effective"] == pytest.approx(5)

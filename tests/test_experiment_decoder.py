@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from seqcore.engine import stream
 from seqcore.experiments import last
-from seqcore.experiments.decoder import ARMS, Config, run, sight, sizes, write
+from seqcore.experiments.decoder import ARMS, CASES, Config, run, sight, sizes, stages, step, write
 from seqcore.runs import RUN_BYTES
 
 SMALL = Config(length=6, width=16, steps=100, seeds=1)
@@ -36,6 +37,35 @@ def test_our_layer_is_the_one_of_torch_and_kept_keys_change_nothing(task):
     facts = sizes(Config(task=task, heads=4)).facts
     assert facts["agreement"] < 1e-5
     assert facts["cache"] < 1e-5
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_stages_of_a_layer_end_in_what_the_layer_itself_gives(task):
+    config = Config(task=task, layers=2, heads=2, length=6)
+    picture, case = stages(config), CASES[task](config)
+    batch = case.held_out(1, stream(config.seed, "probe"))
+    model = case.model(True, stream(config.seed, "weights"))
+    _, trail = case.decoder(model).trace(case.shown(batch), case.memory(model, batch))
+    for number, steps in enumerate(trail, 1):
+        ends = {"x": steps.x, "attention after": steps.mixed, "feed-forward after": steps.y}
+        ends |= {"cross after": steps.informed} if task == "reverse" else {}
+        for stage, state in ends.items():
+            ours = picture["states"].sel(layer=number, stage=stage).values
+            np.testing.assert_allclose(ours, state[0].detach().numpy(), atol=1e-5, err_msg=f"{number}: {stage}")
+
+
+def test_one_place_sees_nothing_after_itself_and_all_of_the_source():
+    picture = stages(Config(task="reverse", length=8, width=64))
+    for position in range(1, 10):
+        facts = step(picture, 1, position).facts
+        assert facts["seen"][0] <= position
+        assert facts["read"][1] >= 1 / facts["S"]
+        assert facts["S"] == 8
+        assert facts["T"] == 9
+    assert picture["look"].values.sum(-1) == pytest.approx(1)
+    assert step(picture, 1, 1).facts["seen"] == (1, 1.0)
+    alone = step(stages(Config()), 1, 3).facts
+    assert (alone["S"], alone["memory"], alone["read"]) == (0, None, None)
 
 
 @pytest.mark.slow

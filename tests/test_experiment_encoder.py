@@ -2,9 +2,25 @@
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional as F
 
-from seqcore.experiments import last
-from seqcore.experiments.encoder import ARMS, LENGTHS, Config, block, gradient, padding, run, stack
+from seqcore.experiments import encoder, last
+from seqcore.experiments.encoder import (
+    ARMS,
+    LENGTHS,
+    Config,
+    block,
+    gradient,
+    layer_norm,
+    normalise,
+    padding,
+    run,
+    source,
+    stack,
+    stages,
+    step,
+)
 
 SMALL = Config(layers=2, heads=1, width=16, feedforward=16, length=4, steps=50, seeds=1)
 RESIDUAL = [arm for arm in ARMS if ARMS[arm].residual]
@@ -42,6 +58,58 @@ def test_padding_that_is_masked_changes_nothing_and_padding_that_is_seen_does():
 
 def test_our_layer_is_the_one_of_torch():
     assert block(Config()).facts["agreement"] < 1e-5
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_stages_of_a_layer_end_in_what_the_layer_itself_gives(arm):
+    config = Config(layers=3)
+    states = stages(config)["states"].sel(arm=arm)
+    _, trail = encoder._encoder(config, arm, config.seed).trace(encoder._tokens(config))
+    for number, steps in enumerate(trail, 1):
+        for stage, state in (("x", steps.x), ("attention after", steps.mixed), ("feed-forward after", steps.y)):
+            ours = states.sel(layer=number, stage=stage).values
+            np.testing.assert_allclose(ours, state[0].detach().numpy(), atol=1e-5, err_msg=f"{number}: {stage}")
+
+
+def test_layer_norm_sets_the_root_mean_square_to_one_and_the_sum_keeps_the_input():
+    picture = stages(Config())
+    pre, post, bare = (
+        step(picture, arm, 2, 3).facts["rms"] for arm in ("residual + pre-norm", "residual + post-norm", "nothing")
+    )
+    assert pre["attention before"] == pytest.approx(1, abs=1e-3)
+    assert post["attention after"] == pytest.approx(1, abs=1e-3)
+    assert pre["attention after"] == pre["attention sum"] != pytest.approx(1, abs=0.01)
+    assert bare["feed-forward after"] < 0.5 < pre["feed-forward after"]
+    states = picture["states"].sel(arm="residual + pre-norm", layer=1)
+    x, f, joined = (states.sel(stage=name).values for name in ("x", "attention f", "attention sum"))
+    np.testing.assert_allclose(joined, x + f, rtol=1e-6)
+
+
+def test_the_lines_on_screen_compute_what_torch_computes():
+    generator = torch.Generator().manual_seed(3)
+    x, gamma, beta = (torch.randn(*size, generator=generator) for size in ((5, 7, 16), (16,), (16,)))
+    names = {"x": 3 * x + 2, "gamma": gamma, "beta": beta, "eps": encoder.EPSILON}
+    exec(source(), names)
+    wanted = F.layer_norm(3 * x + 2, (16,), gamma, beta)
+    torch.testing.assert_close(names["y"], wanted)
+    torch.testing.assert_close(layer_norm(3 * x + 2, gamma, beta).y, wanted)
+    assert len(source().splitlines()) == 4
+    assert torch.nn.LayerNorm(16).eps == encoder.EPSILON
+
+
+@pytest.mark.parametrize("sublayer", encoder.SUBLAYERS)
+def test_the_digits_of_a_layer_norm_are_those_of_the_encoder(sublayer):
+    picture = stages(Config())
+    done = normalise(picture, 3, sublayer, 2)
+    before, after = done["x"].values
+    facts = done.facts
+    assert facts["gap"] < 1e-6
+    assert facts["mean"] == pytest.approx(before.mean(), abs=1e-6)
+    assert facts["variance"] == pytest.approx(before.var(), rel=1e-5)
+    assert (after.mean(), after.var()) == pytest.approx((0, 1), abs=1e-4)
+    np.testing.assert_array_equal(after, np.float32(facts["y"]))
+    assert set(facts["gamma"]) == {1.0}
+    assert set(facts["beta"]) == {0.0}
 
 
 @pytest.mark.parametrize(("layers", "bare"), [(4, -2.5), (8, -6.5)])

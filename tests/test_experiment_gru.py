@@ -6,8 +6,21 @@ import torch
 from parity import gap, noise
 
 from seqcore.experiments import last
-from seqcore.experiments.gru import PLAIN, Config, clock, digits, inside, leaks, parts, run, sizes
-from seqcore.models.gru import GRU
+from seqcore.experiments.gru import (
+    PLAIN,
+    Config,
+    clock,
+    inside,
+    leaks,
+    lstm_step,
+    parts,
+    recall_source,
+    run,
+    sizes,
+    source,
+    step,
+)
+from seqcore.models.gru import CONVENTIONS, GRU
 
 SMALL = Config(length=10, hidden=4, steps=50, seeds=2)
 
@@ -71,26 +84,74 @@ def test_the_two_conventions_are_different_functions_and_only_one_has_a_twin():
     assert paper.facts["agreement"] is None
 
 
+def logistic(a: float) -> float:
+    return 1 / (1 + np.exp(-a))
+
+
 @pytest.mark.parametrize("convention", ["torch", "paper"])
-def test_the_digits_of_one_update_add_up(convention):
+@pytest.mark.parametrize("time", [0, 3])
+def test_one_unit_taken_apart_adds_up(convention, time):
     moment = inside(SMALL.but(convention=convention))
-    where = dict(time=3, unit=1)
-    own = {name: moment[name].sel(arm="GRU") for name in ("update", "reset", "candidate", "h")}
-    r, z, n, h = (float(own[name].isel(**where).values) for name in ("reset", "update", "candidate", "h"))
-    old = float(own["h"].isel(time=2, unit=1).values)
-    (x_r, h_r), (x_z, h_z), (x_n, h_n) = moment["sums"].sel(arm="GRU").isel(**where).values.tolist()
-    assert r == pytest.approx(1 / (1 + np.exp(-x_r - h_r)), abs=1e-6)
-    assert z == pytest.approx(1 / (1 + np.exp(-x_z - h_z)), abs=1e-6)
-    assert n == pytest.approx(np.tanh(x_n + (r * h_n if convention == "torch" else h_n)), abs=1e-6)
-    assert h == pytest.approx((1 - z) * n + z * old, abs=1e-6)
-    written = digits(moment, "GRU", 3, 1)
-    assert all(f"{number:.3f}" in written for number in (r, z, n, h, old))
-    assert r"\cdot(0.000) =" in digits(moment, "GRU", 0, 1), "before the first step the state is zero"
+    taken = step(moment, time, 1)
+    v = taken.facts
+    (x_r, h_r), (x_z, h_z), (x_n, h_n) = taken["sums"].values.tolist()
+    assert v["r"] == pytest.approx(logistic(x_r + h_r), abs=1e-6)
+    assert v["z"] == pytest.approx(logistic(x_z + h_z), abs=1e-6)
+    assert v["past"] == pytest.approx(v["r"] * h_n if convention == "torch" else h_n, abs=1e-6)
+    assert v["n"] == pytest.approx(np.tanh(x_n + v["past"]), abs=1e-6)
+    assert v["kept"] == pytest.approx(v["z"] * v["h_before"], abs=1e-6)
+    assert v["h"] == pytest.approx(v["written"] + v["kept"], abs=1e-6)
+    assert (v["h_before"] == 0) == (time == 0), "before the first step the state is zero"
+    assert v["h"] == moment["h"].sel(arm="GRU").values[time, 1]
+
+
+def test_the_lstm_beside_it_reads_the_same_row():
+    moment = inside(SMALL)
+    gru, lstm = step(moment, 0, 1).facts, lstm_step(moment, 3, 1).facts
+    assert gru["read"].startswith("cue "), "the latch begins with its cue"
+    assert step(moment, 3, 1).facts["read"] == lstm["read"]
+    assert lstm["c"] == pytest.approx(lstm["kept"] + lstm["written"], abs=1e-6)
+    assert lstm["h"] == pytest.approx(lstm["o"] * np.tanh(lstm["c"]), abs=1e-6)
+    assert lstm["kept"] == pytest.approx(lstm["f"] * lstm_step(moment, 2, 1).facts["c"], abs=1e-6)
+    assert lstm_step(moment, 0, 1).facts["c_before"] == 0
+    other = lstm_step(inside(SMALL.but(forget_bias=0.0)), 3, 1).facts
+    assert other["f"] < lstm["f"], "it has the bias of the knob"
+
+
+def computed(code: str, convention: str, cell: GRU, x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+    """h after one step, by the lines of a text."""
+    names = dict(torch=torch, x=x[:, None], t=0, h=h, recall=eval(f"lambda h, r, W, b: {recall_source(convention)}"))
+    for name in ("W_x", "W_h", "b_x", "b_h"):
+        names |= {f"{name}{gate}": part for gate, part in zip("rzn", getattr(cell, name).detach().chunk(3))}
+    exec(code, names)
+    return names["h"]
+
+
+def test_the_lines_on_screen_compute_what_a_gru_cell_of_torch_does():
+    cell = GRU(3, 5, 1.0, generator=torch.Generator().manual_seed(2)).double()
+    twin = torch.nn.GRUCell(3, 5).double()
+    twin.load_state_dict(
+        dict(weight_ih=cell.W_x, weight_hh=cell.W_h, bias_ih=cell.b_x, bias_hh=cell.b_h),
+    )
+    x, h = noise(4, 3).detach(), noise(4, 5, seed=1).detach()
+    expected = twin(x, h).detach()
+    assert source().count("\n") == 3
+    assert gap(computed(source(), "torch", cell, x, h), expected) <= 1e-12
+    assert gap(computed(source(), "paper", cell, x, h), expected) > 1e-3, "r before the product is another function"
+    wrong = source().replace("(1 - z) * n + z * h", "z * n + (1 - z) * h")
+    assert gap(computed(wrong, "torch", cell, x, h), expected) > 1e-3, "z that lets in is not what torch does"
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_the_words_for_recall_are_its_code(convention):
+    h, r, W, b = noise(2, 3), noise(2, 3, seed=1), noise(3, 3, seed=2), noise(3, seed=3)
+    assert torch.equal(eval(recall_source(convention)), CONVENTIONS[convention](h, r, W, b))
 
 
 def test_training_begins_with_the_cells_of_the_picture():
     first, picture = next(iter(run(SMALL))), inside(SMALL)
-    assert all(first[name] == picture[name] for name in ("update", "reset", "candidate", "h", "sums"))
+    assert all(first[name] == picture[name] for name in ("update", "reset", "candidate", "h", "sums", "x"))
+    assert step(first, 4, 2).facts == step(picture, 4, 2).facts
 
 
 @pytest.mark.slow

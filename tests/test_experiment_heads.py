@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from apps import PAGES, forms_of, open_page, open_scene, scenes_of
 from torch.nn import functional as F
 
+from seqcore.engine import stream
 from seqcore.experiments import last
 from seqcore.experiments.heads import (
-    HEADS,
+    TASKS,
     Config,
+    Reader,
     both_alone,
     built_by_hand,
     by_hand,
@@ -79,16 +82,103 @@ def test_the_picture_of_one_reader_and_of_heads_built_by_hand_holds_their_limits
     alone = one_reader(Config())["alone"]
     assert alone.sel(line="subtract").values.min() >= 0.5
     assert alone.values.min() == one_reader(Config()).facts["blend"] > EVEN_MIXTURE_LOSS / 2 / np.log(VALUES)
+    assert Config(heads=5).offsets == (-1, 1, -2, 2, -3)
     facts = by_hand(Config(heads=4)).facts
     assert facts["halves"] == pytest.approx(0.25, abs=0.001)
     assert facts["sharp"] > 0.99
 
 
-def test_the_parameters_do_not_depend_on_the_number_of_heads_and_the_layer_is_torchs():
-    for config in (Config(), Config(heads=8, width=16), Config(width=64)):
-        facts = sizes(config).facts
-        assert facts["parameters"] == (4 * config.width * (config.width + 1),) * len(HEADS)
+def test_one_head_alone_is_the_one_reader_that_needs_two_places():
+    picture = by_hand(Config(heads=1))
+    assert picture["weights"].ticks["head"] == ("one reader",)
+    assert picture.facts["halves"] == pytest.approx(0.5, abs=0.001)
+    assert picture.facts["sharp"] is None
+
+
+@pytest.mark.parametrize("width", [16, 32, 64])
+def test_as_usual_the_parameters_do_not_depend_on_the_number_of_heads_and_the_layer_is_torchs(width):
+    for heads in (1, 2, 4, 8):
+        facts = sizes(Config(heads=heads, width=width)).facts
+        assert facts["parameters"] == facts["usual"] == 4 * width * (width + 1)
+        assert facts["twin"]
         assert facts["agreement"] <= 1e-5
+
+
+FREE = [
+    Config(heads=3),
+    Config(heads=1, d_k=5),
+    Config(heads=8, width=8, d_k=64, d_v=3),
+    Config(heads=7, d_k=2, d_v=64),
+]
+
+
+@pytest.mark.parametrize("config", FREE, ids=str)
+def test_free_sizes_have_the_papers_shapes_and_agree_with_the_reference(config):
+    facts, (h, d, T) = sizes(config).facts, (config.heads, config.width, config.length)
+    d_k, d_v = config.d_k or d // h, config.d_v or d // h
+    expected = dict(
+        x=(T, d), Q=(T, d_k), K=(T, d_k), V=(T, d_v), weights=(T, T), z=(T, d_v), joined=(T, h * d_v), y=(T, d)
+    )
+    expected |= dict(W_q=(d, h * d_k), W_k=(d, h * d_k), W_v=(d, h * d_v), W_o=(h * d_v, d))
+    assert {name: facts[name] for name in expected} == expected
+    assert facts["biases"] == h * (2 * d_k + d_v) + d
+    assert facts["parameters"] == 2 * d * h * d_k + 2 * d * h * d_v + facts["biases"]
+    assert not facts["twin"]
+    assert facts["agreement"] <= 1e-5
+
+
+def test_sizes_that_are_set_to_the_usual_ones_are_the_usual_ones():
+    assert sizes(Config(d_k=16, d_v=16)).facts == sizes(Config()).facts
+
+
+@pytest.mark.parametrize(("heads", "width", "usual"), [(1, 32, 32), (3, 32, 10), (8, 8, 1), (5, 64, 12)])
+def test_the_usual_size_is_the_width_by_the_heads_rounded_down(heads, width, usual):
+    config = Config(heads=heads, width=width)
+    assert config.usual == config.key_size == config.value_size == usual
+
+
+def test_the_mission_can_be_reached_only_away_from_the_usual_sizes():
+    facts = sizes(Config(d_k=8, d_v=24)).facts
+    assert facts["joined"][1] > 32
+    assert facts["parameters"] <= facts["usual"]
+
+
+@pytest.mark.parametrize(
+    "config", [Config(heads=3, d_k=5, d_v=7, seeds=1), Config(heads=5, task="subtract", seeds=1)], ids=str
+)
+def test_the_one_head_has_as_many_weights_as_all_heads_and_the_same_ones(config):
+    task, generators = TASKS[config.task](config.length), [stream(0, "weights") for _ in range(2)]
+    h, d_k, d_v = config.heads, config.key_size, config.value_size
+    several = Reader(task, 1, config.width, h, d_k, d_v, False, generators[0])
+    one = Reader(task, 1, config.width, 1, h * d_k, h * d_v, False, generators[1])
+    for mine, other in zip(one.parameters(), several.parameters(), strict=True):
+        assert torch.equal(mine, other)
+    first = next(iter(run(config)))
+    assert first["loss"].ticks["arm"] == ("1 head", f"{h} heads")
+    assert first["weights"].ticks["head"] == ("one head alone", *(f"head {i + 1}" for i in range(h)))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_one_head_is_trained_alone(task):
+    run_of_one = run(Config(heads=1, seeds=1, steps=50, task=task))
+    first, final = next(iter(run_of_one)), last(run_of_one)
+    assert final["loss"].ticks["arm"] == ("1 head",)
+    assert final["loss"].values[0, 0, -1] < first["loss"].values[0, 0, 0]
+    assert final["weights"].ticks["head"] == ("one head alone",)
+    assert final["without"].ticks["off"] == ("all on", "no head 1")
+    assert final.facts["together"] is None
+
+
+@pytest.mark.slow
+def test_values_of_two_entries_are_enough_to_name_both_neighbours():
+    right = last(run(Config(d_v=2, seeds=2, seed=200)))["right"]
+    assert (right.sel(arm="2 heads").values[:, -1] >= 0.95).all(), right.values[..., -1]
+
+
+@pytest.mark.slow
+def test_keys_of_one_entry_are_not():
+    right = last(run(Config(d_k=1, seeds=2, seed=200)))["right"]
+    assert (right.values[..., -1] <= 0.5).all(), right.values[..., -1]
 
 
 @pytest.mark.slow
@@ -146,3 +236,47 @@ def test_in_a_lookup_the_questions_name_the_pairs_in_order(task):
     first = next(iter(run(Config(task=task, length=4, seeds=1))))
     assert first["weights"].ticks["query"] == ("1 and 2", "3 and 4", "1 and 2", "3 and 4")
     assert first["weights"].values.shape == (3, 4, 4)
+
+
+PAGE = next(path for path in PAGES if path.stem == "32_heads")
+
+
+@pytest.mark.slow
+def test_one_head_or_sizes_torch_lacks_open_every_scene_with_the_same_charts():
+    app = open_page(PAGE)
+    for number, (title, _, _) in enumerate(scenes_of(PAGE), 1):
+        app = open_scene(app, number)
+        for button in [button for button in app.button if button.label == "Show me"]:
+            app.button(key=button.key).click().run()
+        before = forms_of(app)
+        for values in ({"heads": 1}, {"heads": 1, "d_k": 3}, {"heads": 7, "d_v": 9}, {"heads": 2, "d_k": 0, "d_v": 0}):
+            for name, value in values.items():
+                app.session_state[name] = value
+            app.run()
+            assert not app.exception, (title, values)
+            assert not app.error, (title, values)
+            assert forms_of(app) == before, (title, values)
+
+
+def test_an_old_address_opens_the_same_layer_and_a_reader_is_told_the_reference():
+    app = open_page(PAGE, heads="4", width="64", scene="3")
+    assert not app.warning
+    told = " ".join(caption.value for caption in app.caption)
+    assert "d_k = 16, d_v = 16" in told
+    assert "torch.nn| =" in told
+    app = open_page(PAGE, heads="4", width="64", d_k="5", scene="3")
+    told = " ".join(caption.value for caption in app.caption)
+    assert "d_k = 5, d_v = 16" in told
+    assert "|ours − reference|" in told
+
+
+@pytest.mark.slow
+def test_the_verdict_stands_at_the_end_of_a_training_of_one_head():
+    app = open_page(PAGE, heads="1", steps="50", seeds="1", scene="4")
+    app.button(key=next(button.key for button in app.button if button.label == "Show me")).click().run()
+    step = next(button.key for button in app.button if button.key.endswith(" step"))
+    for _ in range(60):
+        if app.button(key=step).disabled or app.info:
+            break
+        app.button(key=step).click().run()
+    assert any("below 30 %" in info.value and "heads:" not in info.value for info in app.info)

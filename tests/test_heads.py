@@ -1,13 +1,20 @@
 """Several heads: one product cut into pieces, equal to torch's, and to single heads side by side."""
 
+import itertools
+import re
+import xml.etree.ElementTree as ElementTree
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from parity import assert_agree, gap, gradients, noise
 
+from seqcore.experiments import heads
+from seqcore.experiments.heads import by_einsum
 from seqcore.models.attention import attend, causal
 from seqcore.models.heads import MultiHeadAttention
+from view import blocks_heads
 
 sizes = st.fixed_dictionaries(
     {"batch": st.integers(1, 3), "query": st.integers(1, 5), "key": st.integers(1, 5)}
@@ -103,6 +110,18 @@ def test_heads_cost_the_same_however_many_they_are():
     assert counts == {4 * 12 * 12 + 4 * 12}
 
 
+@given(size=sizes, d=st.tuples(st.integers(1, 5), st.integers(1, 5)))
+def test_any_sizes_agree_with_einsum_in_values_and_every_gradient(size, d):
+    (d_k, d_v), h = d, size["heads"]
+    model = MultiHeadAttention(5, h, d_k=d_k, d_v=d_v, generator=own()).double()
+    x = noise(size["batch"], size["query"], 5)
+    of = [x, *model.parameters()]
+    assert_agree(model(x), by_einsum(model, x), of)
+    assert_agree(model.trace(x)[0], by_einsum(model, x), of)
+    assert model(x).shape == x.shape
+    assert sum(p.numel() for p in model.parameters()) == 2 * h * d_k * 6 + h * d_v * 6 + 5 * h * d_v + 5
+
+
 def test_heads_can_be_switched_off_one_by_one():
     model = MultiHeadAttention(6, 3, generator=own()).double()
     x = noise(2, 4, 6)
@@ -175,3 +194,55 @@ def test_twins_torch_lacks_are_refused():
         MultiHeadAttention(6, 2, d_k=4).twin()
     with pytest.raises(ValueError, match="no rotary positions"):
         MultiHeadAttention(4, 2, positions="rotary").twin()
+
+
+# --- their drawing ---
+
+
+def boxes(drawing: str) -> list[tuple[float, float]]:
+    """(width, height) of every matrix of the drawing, in order."""
+    tree = ElementTree.fromstring(drawing.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" '))[0]
+    return [(float(r.get("width")), float(r.get("height"))) for r in tree.iter("{http://www.w3.org/2000/svg}rect")]
+
+
+CORNERS = [
+    heads.Config(**dict(zip(("heads", "width", "d_k", "d_v", "length"), values)))
+    for values in itertools.product((1, 2, 8), (8, 64), (0, 64), (0, 1, 64), (4, 20))
+]
+
+
+@pytest.mark.parametrize("config", CORNERS, ids=lambda c: f"{c.heads} {c.width} {c.d_k} {c.d_v} {c.length}")
+def test_all_matrices_stand_inside_the_drawing_at_one_scale(config):
+    facts = heads.sizes(config).facts
+    drawing, h = blocks_heads.matrices(heads.sizes(config)), facts["heads"]
+    of_heads = [facts[name] for name in ("Q", "K", "V", "weights", "z") for _ in range(h)]
+    T, d = facts["x"]
+    shapes = [(T, d), *of_heads, *[(T, config.value_size), (config.value_size, d)] * h, (T, d)]
+    drawn = boxes(drawing)
+    scale = drawn[0][0] / d
+    assert len(drawn) == len(shapes)
+    for (wide, tall), (rows, columns) in zip(drawn, shapes):
+        assert (wide, tall) == pytest.approx((columns * scale, rows * scale), abs=0.02 + 0.02 * max(rows, columns) / d)
+    assert f'viewBox="0 0 {blocks_heads.WIDE} {blocks_heads.TALL}"' in drawing
+    for tag, x, y, *rest in re.findall(
+        r'<(rect|text) x="([-\d.]+)" y="([-\d.]+)"(?: width="([\d.]+)" height="([\d.]+)")?', drawing
+    ):
+        wide, tall = (float(size or 0) for size in rest)
+        assert float(x) >= 0, tag
+        assert float(x) + wide <= blocks_heads.WIDE, tag
+        assert float(y) >= 0, tag
+        assert float(y) + tall <= blocks_heads.TALL, tag
+    for size in re.findall(r'font-size="([\d.]+)"', drawing):
+        assert float(size) * 340 / blocks_heads.WIDE >= 11
+    for name in ("x", "Q", "V", "weights", "joined", "W_o"):
+        assert f">{facts[name][0]} × {facts[name][1]}</text>" in drawing
+        assert f"{facts[name][0]} by {facts[name][1]}" in drawing
+
+
+def test_rows_of_the_drawing_do_not_touch():
+    for config in CORNERS:
+        drawing, h = blocks_heads.matrices(heads.sizes(config)), config.heads
+        found = re.findall(r'<rect x="[\d.]+" y="([\d.]+)" width="[\d.]+" height="([\d.]+)"', drawing)
+        rows = [tuple(map(float, found[k])) for k in (0, *range(1, 1 + 5 * h, h))]
+        for (y, tall), (below, _) in itertools.pairwise(rows):
+            assert y + tall + 4 <= below

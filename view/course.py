@@ -41,11 +41,10 @@ def begin() -> None:
     first = next(page for page in router.pages() if page.chapter)
     place = st.session_state.get("last place")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        kind = "secondary" if place else "primary"
-        st.button("Begin", key="begin", type=kind, on_click=leave, args=(first.address, "1"))  # type: ignore[arg-type]
+        st.button("Begin", key="begin", on_click=leave, args=(first.address, "1"))
         if place:
             where = pages[place.page].title + (f", scene {place.scene}" if place.scene.isdecimal() else "")
-            st.button(f"Go on: {where}", key="go on", type="primary", on_click=leave, args=place)
+            st.button(f"Go on: {where}", key="go on", on_click=leave, args=place)
 
 
 def leave(page: str, scene: str = "") -> None:

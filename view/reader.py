@@ -34,6 +34,22 @@ export default function (component) {
   document.querySelector('.st-key-scene [aria-checked=true]')?.scrollIntoView({ inline: 'center', block: 'nearest' });
   window.openScene = { page: data.page, scene: data.scene };
 
+  // A formula, or lines of code, that scroll sideways have to be reached by keys too, whenever they are drawn.
+  if (!window.reach) {
+    window.reach = () => document.querySelectorAll('.katex-display, .stCode pre').forEach(wide => {
+      if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
+      else wide.removeAttribute('tabindex');
+    });
+    let waits = false;
+    const soon = () => {
+      if (!waits) setTimeout(() => { waits = false; window.reach(); }, 200);
+      waits = true;
+    };
+    new MutationObserver(soon).observe(document.body, { childList: true, subtree: true });
+    window.addEventListener('resize', soon);
+    soon();
+  }
+
   // A part of a drawing may lead somewhere. The listener of the page before would speak for a component that is gone.
   const go = event => {
     const part = event.target.closest?.('[data-go]');

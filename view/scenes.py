@@ -36,6 +36,11 @@ STYLE = """<style>
 .st-key-scene [role=radiogroup], .st-key-scene > div { max-width: 100% }
 .st-key-scene-steps { margin-top: 1rem }
 [data-stale=true] { opacity: 1 !important }
+.stMarkdown [data-testid=stCaptionContainer] { opacity: 1; color: color-mix(in srgb, currentcolor 75%, transparent) }
+.stCode .token.boolean { color: inherit !important }
+.go { cursor: pointer }
+.go:hover rect, .go:focus-visible rect { stroke-width: 3 }
+.go:focus { outline: none }
 [data-testid=stPageLink] p { white-space: normal; overflow: visible }
 @media (max-width: 640px) {
   .st-key-scene [data-testid=stButtonGroup] > div { flex-wrap: nowrap; overflow-x: auto; scrollbar-width: none }

@@ -21,11 +21,14 @@ def svg(parts: Iterable[str], width: float, height: float, label: str, fits: boo
     fits   whether it shrinks to the width of a phone rather than scroll sideways there
     """
     least, most = 0 if fits else 0.75 * width, 1.15 * width
+    drawn = "".join(parts)
+    # What holds links is a group of them; an image would hide them from a screen reader.
+    role = "group" if "data-go" in drawn else "img"
     return (
         '<div style="overflow-x:auto;padding-bottom:16px">'
-        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(label)}" '
+        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="{role}" aria-label="{escape(label)}" '
         f'style="width:100%;min-width:{least:.0f}px;max-width:{most:.0f}px;display:block;margin:auto">'
-        f"{''.join(parts)}</svg></div>"
+        f"{drawn}</svg></div>"
     )
 
 

@@ -1,8 +1,9 @@
 """Self-attention in five steps: on a sentence, with nothing trained, and in a head that learns to look things up.
 
 `five_steps(config)` gives every different word of the reader's sentence a random vector and takes one head through it. The
-matrices are true, the words mean nothing to them. `run(config)` trains a head of the same sizes on pairs of a key and
-a digit, next to one whose weights are all equal: the same values, but nobody chooses.
+matrices are true, the words mean nothing to them. `plane(config)` and `by_hand` let a query of two entries be turned by hand.
+`related(config)` trains a head of the same sizes on a relation inside its own sequence, and `run(config)` on pairs of a key
+and a digit, each next to one whose weights are all equal: the same values, but nobody chooses.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from torch.nn import functional as F
 from seqcore import knobs
 from seqcore.engine import Arms, Measure, stream, train
 from seqcore.knobs import knob, shorten, uses
-from seqcore.models.attention import Attention, Steps, causal
+from seqcore.models.attention import Attention, Steps, attend, causal
 from seqcore.models.heads import affine
 from seqcore.probes import attention as probe
 from seqcore.probes.agreement import gap
 from seqcore.record import Signal, Snapshot
 from seqcore.runs import Facts, Run
 from seqcore.tasks.lookup import KeyValue
+from seqcore.tasks.relation import Partner
 from seqcore.training import OPTIMISERS, Trainer, configure_thread
 
 # what readers see -> the scale; a scale of 0 makes all scores, and so all weights, equal
@@ -35,6 +37,7 @@ ARMS: dict[str, str | float] = {"attention": "sqrt", "equal weights": 0.0}
 WORDS = (2, 12)
 LETTERS = 9  # of a word that are shown at an axis
 BATCH, DIGITS = 32, 6
+HELD_OUT = 256  # rows on which the relation is tested
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Config(knobs.Repeated):
     width: int = knob(8, "Embedding size d_model", 1, 32, group="Sizes")
     d_k: int = knob(4, "Query and key size d_k", 1, 16, group="Sizes", help="One number: q · k needs both alike.")
     d_v: int = knob(4, "Value size d_v", 1, 16, group="Sizes", help="It may differ from d_k: values are only averaged.")
+    length: int = knob(8, "Sequence length T", 4, 16, step=2, group="Training", help="Tokens of a row to train on.")
     pairs: int = knob(6, "Pairs in memory", 2, 12, group="Training")
     optimiser: str = knob("Adam", "Optimiser", choices=OPTIMISERS, group="Training")
     rate: float = knob(
@@ -98,6 +102,29 @@ class Lookup(nn.Module):
         """The same, with the five steps."""
         z, steps = self.head.trace(*self.cut(x))
         return F.linear(z, self.W_y, self.b_y), steps
+
+
+class Relation(nn.Module):
+    """One head of self-attention and a linear readout: x (batch, time, width) -> (batch, time, outputs).
+
+    Queries, keys and values are all made from x. d_k, d_v, scale and generator as in `Attention`.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        outputs: int,
+        d_k: int,
+        d_v: int,
+        scale: str | float = "sqrt",
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        self.head = Attention(width, d_k, d_v, scale=scale, generator=generator)
+        self.W_y, self.b_y = affine(outputs, d_v, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(self.head(x), self.W_y, self.b_y)
 
 
 @uses("text", "masked", "width", "d_k", "d_v", "seed")
@@ -190,6 +217,84 @@ def arithmetic(picture: Snapshot, query: int, key: int, entry: int) -> Arithmeti
             weights[key],
         ),
         Sum(_products(weights[seen], v[seen, entry]), picture["z"].values[query, entry]),
+    )
+
+
+@uses("text", "width", "seed")
+def plane(config: Config) -> Snapshot:
+    """The keys of the sentence's words at d_k = 2, which are points of a plane: signal k (token, entry)."""
+    picture = five_steps(config.but(d_k=2))
+    return Snapshot(config, 0, [picture["k"]])
+
+
+def by_hand(picture: Snapshot, *q: float) -> Snapshot:
+    """What a query of two numbers finds among the keys of `plane`.
+
+    Signals: k (token, entry); scaled and weights (key). facts: q; size, its length; favourite, the place of the key with the
+    largest weight; effective, the effective number of keys, e^entropy.
+    """
+    keys = torch.tensor(picture["k"].values)
+    found = attend(torch.tensor([q], dtype=keys.dtype), keys, keys)
+    names = {"key": picture["k"].ticks["token"]}
+    shares = found.weights[0]
+    signals = [
+        picture["k"],
+        Signal("scaled", ("key",), (found.scores[0] * len(q) ** -0.5).numpy(), names),
+        Signal("weights", ("key",), shares.numpy(), names),
+    ]
+    effective = float(probe.entropy(shares).exp())
+    facts = {"q": q, "size": math.hypot(*q), "favourite": int(shares.argmax()), "effective": effective}
+    return Snapshot(picture.config, 0, signals, facts)
+
+
+@uses("length", "width", "d_k", "d_v", "optimiser", "rate", "steps", "seeds", "seed")
+def related(config: Config) -> Run:
+    """Train self-attention on a relation inside one sequence (`Partner`), and beside it a head whose weights are all equal.
+
+    Signals: loss, norm, right (arm, seed, step), the last on held-out rows; of the first seed's attention, for one held-out
+    row: weights (query, key).
+    facts: baseline; chance, the score of a guess; ceiling, the score that equal weights cannot pass on the held-out rows, and
+    even, the loss they cannot pass on average; found, the mean weight on the token that holds the answer, over all held-out
+    rows of the first seed; event. The held-out rows have the same letters, digits and places for every seed.
+    """
+    tasks = {
+        seed: Partner(stream(seed, "table"), length=config.length, width=config.width) for seed in config.repetitions
+    }
+    first = tasks[config.seed]
+    tests = {seed: task.batch(HELD_OUT, stream(config.seed, "held out")) for seed, task in tasks.items()}
+    rows = tests[config.seed].x
+    partner, names = first.partner(rows)[..., None], first.names(rows[0])
+
+    def trainer(seed: int, scale: str | float) -> Trainer:
+        task = tasks[seed]
+        model = Relation(task.inputs, task.outputs, config.d_k, config.d_v, scale, generator=stream(seed, "weights"))
+        return Trainer(model, lambda model, batch: task.loss(model(batch.x), batch), config.rate, config.optimiser)
+
+    @torch.no_grad()
+    def look(arms: Arms) -> list[Signal | Facts]:
+        right = [
+            [tasks[seed].score(each.model(tests[seed].x), tests[seed]) for seed, each in zip(arms.seeds, trainers)]
+            for trainers in arms.values()
+        ]
+        weights = arms.first["attention"].head.trace(rows)[1].weights
+        return [
+            {"found": float(weights.gather(2, partner).mean())},
+            Signal("right", ("arm", "seed"), right, arms.ticks),
+            Signal("weights", ("query", "key"), weights[0].numpy(), {"query": names, "key": names}),
+        ]
+
+    return train(
+        config,
+        {arm: partial(trainer, scale=scale) for arm, scale in ARMS.items()},
+        lambda seed, generator: tasks[seed].batch(BATCH, generator),
+        load=35,
+        measures=[Measure(look, series=("right",))],
+        facts={
+            "baseline": first.baseline,
+            "chance": 1 / first.outputs,
+            "ceiling": first.ceiling(tests[config.seed]),
+            "even": first.equal.loss,
+        },
     )
 
 

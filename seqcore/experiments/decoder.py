@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from seqcore import knobs
 from seqcore.engine import Arms, Measure, stream, train
+from seqcore.experiments.encoder import PARTS, through
 from seqcore.knobs import knob, uses
 from seqcore.models.attention import causal
 from seqcore.models.decoder import Decoder, DecoderLayer
@@ -38,6 +39,7 @@ from seqcore.weights import pack, unpack
 
 ARMS = {"causal mask": True, "no mask": False}
 BATCH, HELD_OUT = 32, 64
+SUBLAYERS = ("attention", "cross", "feed-forward")
 MEASURES = 24  # how often in a run the honest loss is measured: it costs a forward pass for every prefix
 STEP_COST = 0.3  # of one arm and seed, per feature and token, in the unit of `pace`
 
@@ -250,6 +252,88 @@ def sizes(config: Config) -> Snapshot:
         "agreement": _agreement(config, T),
     }
     return Snapshot(config, 0, [], facts)
+
+
+@uses(*SOURCE, *NETWORK)
+@torch.no_grad()
+def stages(config: Config) -> Snapshot:
+    """Every stage of every layer of the fresh decoder with its mask, for one row.
+
+    Signals: states (layer, stage, position, unit); the stages are "x", then each of SUBLAYERS that there is with each of
+    PARTS: "attention before" and so on. weights (layer, query, key) of self-attention, and with an encoder look
+    (layer, query, key) of attention on its memory; both the mean over heads.
+    facts: tokens, the row as text; source, how many places the memory has, and memory, its root mean square (0 and None
+    without an encoder).
+    """
+    configure_thread()
+    case = CASES[config.task](config)
+    batch = case.held_out(1, stream(config.seed, "probe"))
+    model = case.model(True, stream(config.seed, "weights"))
+    decoder, memory, tokens = case.decoder(model), case.memory(model, batch), case.shown(batch)
+    trail = decoder.trace(tokens, memory)[1]
+    T = tokens.shape[1]
+    states = np.stack([_stages(layer, steps.x, memory) for layer, steps in zip(decoder.layers, trail)])
+    places = range(1, T + 1)
+    layers = {"layer": range(1, config.layers + 1)}
+    names = ("x", *(f"{sub} {part}" for sub in SUBLAYERS if sub != "cross" or memory is not None for part in PARTS))
+    signals = [
+        Signal("states", ("layer", "stage", "position", "unit"), states, layers | dict(stage=names, position=places))
+    ]
+    axes = ("layer", "query", "key")
+    seen = np.stack([steps.attention.weights[0].mean(0).numpy() for steps in trail])
+    signals.append(Signal("weights", axes, seen, layers | dict(query=places, key=places)))
+    read = [steps.cross.weights[0].mean(0).numpy() for steps in trail if steps.cross is not None]
+    if memory is not None:
+        signals.append(
+            Signal("look", axes, np.stack(read), layers | dict(query=places, key=range(1, memory.shape[1] + 1)))
+        )
+    facts = {
+        "tokens": tuple(case.task.vocabulary[token] for token in tokens[0].tolist()),
+        "source": 0 if memory is None else memory.shape[1],
+        "memory": None if memory is None else float(memory.square().mean().sqrt()),
+    }
+    return Snapshot(config, 0, signals, facts)
+
+
+def step(moment: Snapshot, layer: int, position: int) -> Snapshot:
+    """One token in one layer, of a moment of `stages`; layer and position count from 1.
+
+    facts: rms, stage -> root mean square of the token's vector; T, S (0 without an encoder), d, heads and feedforward;
+    memory; seen and read, (key, weight) of the largest weight of either attention, read is None without an encoder;
+    layer, position, token. ValueError for a layer or position that there is not.
+    """
+    config, states = moment.config, moment["states"].sel(layer=layer, position=position)
+    lengths = np.sqrt(np.square(states.values.astype(float)).mean(-1))
+    largest = {}
+    for name in ("weights", "look"):
+        row = moment[name].sel(layer=layer, query=position).values if name in moment else None
+        largest[name] = None if row is None else (int(row.argmax()) + 1, float(row.max()))
+    facts = {
+        "rms": dict(zip(states.ticks["stage"], lengths.tolist())),
+        "T": len(moment.facts["tokens"]),
+        "S": moment.facts["source"],
+        "d": config.width,
+        "heads": config.heads,
+        "feedforward": 2 * config.width,
+        "memory": moment.facts["memory"],
+        "seen": largest["weights"],
+        "read": largest["look"],
+        "layer": layer,
+        "position": position,
+        "token": moment.facts["tokens"][position - 1],
+    }
+    return Snapshot(config, 0, [], facts)
+
+
+def _stages(layer: DecoderLayer, x: Tensor, memory: Tensor | None) -> np.ndarray:
+    """(stage, position, unit): what a layer makes of x (1, time, width)."""
+    mask = causal(x.shape[1]) if layer.causal else None
+    made = [x, *through(layer.around_attention, lambda x: layer.attention(x, mask=mask), x)]
+    if layer.cross is not None and layer.around_cross is not None:
+        cross = layer.cross
+        made += through(layer.around_cross, lambda x: cross(x, memory), made[-1])
+    made += through(layer.around_feedforward, layer.feedforward, made[-1])
+    return torch.cat(made).numpy()
 
 
 def _moved(case: Case, model: nn.Module, batch: Batch) -> np.ndarray:

@@ -1,13 +1,17 @@
 """Encoder: which outputs move when a token is changed, padding that is never read, and what lets a deep stack learn.
 
 Fresh encoders: one token is changed, and the states of both passes are compared place by place, bit by bit (`block`,
-`stack`); rows of many lengths go through the same weights, padded and alone (`padding`); and one backward pass tells
-what gradient each layer gets (`gradient`). `run(config)` trains the same encoders to reverse their input. The arms differ only in
-what stands around a sublayer (residual connection, layer normalisation); their other weights are equal.
+`stack`); every stage of every layer is kept (`stages`), and layer normalisation is done in digits (`normalise`); rows of
+many lengths go through the same weights, padded and alone (`padding`); and one backward pass tells what gradient each
+layer gets (`gradient`). `run(config)` trains the same encoders to reverse their input. The arms differ only in what stands
+around a sublayer (residual connection, layer normalisation); their other weights are equal.
 """
 
 from __future__ import annotations
 
+import inspect
+import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -18,9 +22,9 @@ import torch
 from seqcore import knobs
 from seqcore.engine import Arms, Measure, stream, train
 from seqcore.knobs import knob, uses
-from seqcore.models.encoder import Encoder, EncoderLayer
+from seqcore.models.encoder import Around, Encoder, EncoderLayer
 from seqcore.probes import layers as probe
-from seqcore.probes.agreement import agreement
+from seqcore.probes.agreement import agreement, gap
 from seqcore.record import Signal, Snapshot
 from seqcore.runs import Facts, Run, checkpoint
 from seqcore.tasks.order import Reverse
@@ -46,6 +50,9 @@ SYMBOLS, BATCH, TESTED = 10, 32, 64
 LONGEST = 32
 LENGTHS = (3, 4, 6, 8, 12, 16, 20, 24, 28, 31)  # of the rows that are padded to LONGEST
 TESTS = 20  # moments at which all arms are tested
+SUBLAYERS = ("attention", "feed-forward")
+PARTS = ("before", "f", "sum", "after")  # of a sublayer: before(x), f(before(x)), x + f or f alone, after(sum)
+EPSILON = 1e-5  # of torch.nn.LayerNorm
 LAYER_LOAD = 60  # of one step of one layer, in the units of `pace`
 
 
@@ -106,6 +113,122 @@ def stack(config: Config) -> Snapshot:
     stages = ("embedding", *(f"{layer} {part}" for layer in layers for part in ("attention", "feed-forward")))
     ticks = {"arm": tuple(ARMS), "stage": stages, "changed": places, "position": places}
     return Snapshot(config, 0, [Signal("travel", ("arm", "stage", "changed", "position"), travel, ticks)])
+
+
+class Normalised(NamedTuple):
+    """Layer normalisation in four steps; mean and variance have 1 as the last size, the others the shape of x."""
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+    normalised: torch.Tensor
+    y: torch.Tensor
+
+
+def layer_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor, eps: float = EPSILON) -> Normalised:
+    """x (..., width), gamma and beta (width,): what torch.nn.LayerNorm computes, step by step."""
+    mean = x.mean(-1, keepdim=True)
+    variance = (x - mean).square().mean(-1, keepdim=True)
+    normalised = (x - mean) / (variance + eps).sqrt()
+    y = gamma * normalised + beta
+    return Normalised(mean, variance, normalised, y)
+
+
+def source() -> str:
+    """The lines of `layer_norm` that compute it, as they stand in this file."""
+    lines = textwrap.dedent(inspect.getsource(layer_norm)).splitlines()
+    first, last = (
+        next(k for k, line in enumerate(lines) if line.strip().startswith(begins)) for begins in ("mean = ", "y = ")
+    )
+    return textwrap.dedent("\n".join(lines[first : last + 1]))
+
+
+def through(
+    around: Around, f: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The four PARTS of one sublayer, each of the shape of x; the last is what `around(x, f)` returns."""
+    before = around.before(x)
+    f_x = f(before)
+    joined = x + f_x if around.residual else f_x
+    return before, f_x, joined, around.after(joined)
+
+
+@uses(*NETWORK, "length")
+@torch.no_grad()
+def stages(config: Config) -> Snapshot:
+    """Every stage of every layer of fresh encoders, for one sequence.
+
+    Signal states (arm, layer, stage, position, unit); the stages are "x", then "attention before" and so on: each of
+    SUBLAYERS with each of PARTS.
+    facts: tokens; gamma and beta, (layer, sublayer) -> the entries of the norm of the usual arm.
+    """
+    configure_thread()
+    x = _tokens(config)
+    models = {arm: _encoder(config, arm, config.seed) for arm in ARMS}
+    states = np.stack([_stages(model, x) for model in models.values()])
+    norms = {
+        (number, sublayer): dict(around.before.named_parameters())
+        for number, layer in enumerate(models[USUAL].layers, 1)
+        for sublayer, around in zip(SUBLAYERS, (layer.around_attention, layer.around_feedforward))
+    }
+    layers, places = range(1, config.layers + 1), range(1, config.length + 1)
+    names = ("x", *(f"{sublayer} {part}" for sublayer in SUBLAYERS for part in PARTS))
+    ticks = {"arm": tuple(ARMS), "layer": layers, "stage": names, "position": places}
+    facts = {
+        "tokens": tuple(x[0].tolist()),
+        "gamma": {at: tuple(norm["weight"].tolist()) for at, norm in norms.items()},
+        "beta": {at: tuple(norm["bias"].tolist()) for at, norm in norms.items()},
+    }
+    return Snapshot(config, 0, [Signal("states", ("arm", "layer", "stage", "position", "unit"), states, ticks)], facts)
+
+
+def step(moment: Snapshot, arm: str, layer: int, position: int) -> Snapshot:
+    """One token in one layer, of a moment of `stages`; layer and position count from 1.
+
+    facts: rms, stage -> root mean square of the token's vector; norm and residual of the arm; T, d, heads and feedforward;
+    arm, layer, position, token. ValueError for an arm, layer or position that there is not.
+    """
+    config, states = moment.config, moment["states"].sel(arm=arm, layer=layer, position=position)
+    lengths = np.sqrt(np.square(states.values.astype(float)).mean(-1))
+    facts = {
+        "rms": dict(zip(states.ticks["stage"], lengths.tolist())),
+        **ARMS[arm]._asdict(),
+        "T": config.length,
+        "d": config.width,
+        "heads": config.heads,
+        "feedforward": config.feedforward,
+        "arm": arm,
+        "layer": layer,
+        "position": position,
+        "token": moment.facts["tokens"][position - 1],
+    }
+    return Snapshot(config, 0, [], facts)
+
+
+@torch.no_grad()
+def normalise(moment: Snapshot, layer: int, sublayer: str, position: int) -> Snapshot:
+    """Layer normalisation of one token before a sublayer of the usual arm, by `layer_norm`, from a moment of `stages`.
+
+    Signal x (line, entry): the vector before and after.
+    facts: mean, variance; vector, normalised, gamma, beta and y, an entry each; gap, the largest difference to what the
+    encoder's torch.nn.LayerNorm gave.
+    """
+    states = moment["states"].sel(arm=USUAL, layer=layer, position=position)
+    given = states.sel(stage="x" if sublayer == SUBLAYERS[0] else f"{SUBLAYERS[0]} after").values
+    gamma, beta = (moment.facts[name][layer, sublayer] for name in ("gamma", "beta"))
+    done = layer_norm(torch.tensor(given), torch.tensor(gamma), torch.tensor(beta))
+    facts = {
+        "mean": float(done.mean),
+        "variance": float(done.variance),
+        "vector": tuple(given.tolist()),
+        "normalised": tuple(done.normalised.tolist()),
+        "gamma": gamma,
+        "beta": beta,
+        "y": tuple(done.y.tolist()),
+        "gap": gap(done.y, torch.tensor(states.sel(stage=f"{sublayer} before").values)),
+    }
+    ticks = {"line": ("x", "LN(x)"), "entry": range(1, len(given) + 1)}
+    signal = Signal("x", ("line", "entry"), np.stack([given, done.y.numpy()]), ticks)
+    return Snapshot(moment.config, 0, [signal], facts)
 
 
 @uses(*NETWORK)
@@ -239,6 +362,17 @@ def _travel(model: Encoder, x: torch.Tensor) -> np.ndarray:
     for steps, other in zip(trail, others):
         stages += [_change(steps.mixed, other.mixed), _change(steps.y, other.y)]
     return np.stack(stages)
+
+
+def _stages(model: Encoder, x: torch.Tensor) -> np.ndarray:
+    """(layer, stage, position, unit): what every layer makes of the symbols x (1, time)."""
+    state, layers = model.embedding(x), []
+    for layer in model.layers:
+        attended = through(layer.around_attention, layer.attention, state)
+        fed = through(layer.around_feedforward, layer.feedforward, attended[-1])
+        layers.append(torch.cat([state, *attended, *fed]))
+        state = fed[-1]
+    return torch.stack(layers).numpy()
 
 
 def _padded(model: Encoder, generator: torch.Generator) -> np.ndarray:

@@ -4,13 +4,16 @@
 
 `inside`, `leaks` and `sizes` look at untrained cells: gates and sums of one row, how a memory leaks, how many weights
 there are; `clock` measures what a step costs. `run` trains GRUs with and without a biased update gate, and an LSTM, on
-the same batches. `digits` writes one update of one unit with its numbers.
+the same batches. `step` takes one unit at one time step apart, `lstm_step` one of the LSTM that reads the same row;
+`source` and `recall_source` are the lines of the model that compute a step.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import math
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -44,6 +47,7 @@ LOOKS = 30  # moments at which gates and gradients are read
 # Time of a training step of all arms in RNNs of the same size; the papers' convention has no kernel.
 COST = {"torch": 8, "paper": 60}
 WATCHED = {"update": "z", "reset": "r", "candidate": "n", "h": "h"}  # signal -> field of Parts
+LSTM_GATES = ("f", "i", "g", "o", "c", "h")
 
 
 class Parts(NamedTuple):
@@ -109,9 +113,9 @@ class Config(knobs.Repeated):
 # --- untrained cells ------------------------------------------------------------------------------------------------
 
 
-@uses("task", "length", "hidden", "update_bias", "convention", "seed")
+@uses("task", "length", "hidden", "update_bias", "forget_bias", "convention", "seed")
 def inside(config: Config) -> Snapshot:
-    """The GRUs on one fixed row. Signals: those of `_watched`.
+    """The GRUs, and an LSTM, on one fixed row. Signals: those of `_watched`; inside (gate, time, unit) of the LSTM.
 
     facts: conventions, the largest difference between the two with the same weights; agreement with torch where it has
     this convention.
@@ -120,7 +124,13 @@ def inside(config: Config) -> Snapshot:
     x = _probed(config).x
     cells = {name: _network(config, name, config.seed).cell for name in config.biases if name != "LSTM"}
     facts = {"conventions": _apart(cells["GRU"], x), "agreement": agreement(cells["GRU"], x)}
-    return Snapshot(config, 0, _watched(cells, x[:1]), facts)
+    state = _network(config, "LSTM", config.seed).cell.gates(x[:1])
+    lstm = [getattr(state, gate)[0, :, :UNITS_SHOWN].numpy() for gate in LSTM_GATES]
+    signals = [
+        *_watched(cells, x[:1], config.made),
+        Signal("inside", ("gate", "time", "unit"), lstm, {"gate": LSTM_GATES}),
+    ]
+    return Snapshot(config, 0, signals, facts)
 
 
 @uses("task", "length", "hidden", "update_bias", "forget_bias", "convention", "seeds", "seed")
@@ -163,6 +173,76 @@ def clock(config: Config) -> Snapshot:
     return Snapshot(config, 0, [Signal("milliseconds", ("arm",), took, {"arm": CELLS})])
 
 
+# --- one unit at one time step --------------------------------------------------------------------------------------
+
+
+def step(moment: Snapshot, time: int, unit: int, arm: str = "GRU") -> Snapshot:
+    """One unit of a GRU at one time step, taken apart; both count from 0.
+
+    moment  of `inside` or `run`
+    Signal sums (gate, part): W_x x + b_x and W_h h + b_h of r, z and n.
+    facts: r, z, n, h; h_before; past, what the past adds to the candidate's sum; kept = z h_before, written = (1 - z) n;
+    read, the input in words; convention, where r acts.
+    """
+    r, z, n, h = (
+        float(moment[name].sel(arm=arm).isel(time=time, unit=unit).values)
+        for name in ("reset", "update", "candidate", "h")
+    )
+    before = float(moment["h"].sel(arm=arm).isel(time=time - 1, unit=unit).values) if time else 0.0
+    sums, convention = moment["sums"].sel(arm=arm).isel(time=time, unit=unit), moment.config.convention
+    recalled = float(sums.sel(gate="n", part="from h").values)
+    facts = {
+        **{"r": r, "z": z, "n": n, "h": h, "h_before": before},
+        "past": r * recalled if convention == "torch" else recalled,
+        "kept": z * before,
+        "written": (1 - z) * n,
+        "convention": convention,
+        **_where(moment, time, unit),
+    }
+    return Snapshot(moment.config, moment.step, [sums], facts)
+
+
+def lstm_step(moment: Snapshot, time: int, unit: int) -> Snapshot:
+    """One unit of the LSTM at one time step of the same row; both count from 0.
+
+    moment  of `inside`
+    facts: f, i, g, o, c, h; c_before, h_before; kept = f c_before, written = i g; read, the input in words.
+    """
+    inside = moment["inside"].isel(unit=unit).values  # (gate, time)
+    now = dict(zip(LSTM_GATES, inside[:, time].tolist()))
+    past = dict(zip(LSTM_GATES, inside[:, time - 1].tolist())) if time else dict.fromkeys(LSTM_GATES, 0.0)
+    facts = {
+        **now,
+        "c_before": past["c"],
+        "h_before": past["h"],
+        "kept": now["f"] * past["c"],
+        "written": now["i"] * now["g"],
+        **_where(moment, time, unit),
+    }
+    return Snapshot(moment.config, moment.step, [], facts)
+
+
+def _where(moment: Snapshot, time: int, unit: int) -> Facts:
+    return {"read": moment["x"].ticks["time"][time], "time": time, "unit": unit}
+
+
+@functools.cache
+def source() -> str:
+    """The lines of `seqcore.models.gru` that compute one time step, as they stand in the file."""
+    lines = inspect.getsource(GRU.trace).splitlines()
+    first, last = (
+        next(k for k, line in enumerate(lines) if line.strip().startswith(begins)) for begins in ("r = ", "h = (1 - z)")
+    )
+    return textwrap.dedent("\n".join(lines[first : last + 1]))
+
+
+@functools.cache
+def recall_source(convention: str) -> str:
+    """What `recall(h, r, W, b)` in these lines computes in a convention, as it stands in the same file."""
+    _, _, body = inspect.getsource(CONVENTIONS[convention]).partition("lambda h, r, W, b: ")
+    return body.strip().removesuffix(",")
+
+
 # --- training -------------------------------------------------------------------------------------------------------
 
 
@@ -182,7 +262,7 @@ def run(config: Config) -> Run:
         ticks = {**arms.ticks, "rank": range(1, config.hidden + 1)}
         lives = arms.each(lambda model: _sorted_lives(model.cell, probed.x))
         yield Signal("half_life", ("arm", "seed", "rank"), lives, ticks)
-        yield from _watched({arm: model.cell for arm, model in arms.first.items() if arm != "LSTM"}, probed.x[:1])
+        yield from _watched({arm: model.cell for arm, model in arms.first.items() if arm != "LSTM"}, probed.x[:1], task)
         yield {"score": dict(zip(arms, scores.tolist()))}
 
     def reach(arms: Arms) -> Iterator[Signal]:
@@ -260,8 +340,11 @@ def _sorted_lives(cell: GRU | LSTM, x: Tensor) -> np.ndarray:
     return lives.sort(dim=1, descending=True).values.median(dim=0).values.numpy()
 
 
-def _watched(cells: dict[str, GRU], x: Tensor) -> list[Signal]:
-    """Every GRU's update, reset, candidate and h (arm, time, unit), and sums (arm, gate, part, time, unit), on one row."""
+def _watched(cells: dict[str, GRU], x: Tensor, task: Task) -> list[Signal]:
+    """Every GRU's update, reset, candidate and h (arm, time, unit), and sums (arm, gate, part, time, unit), on one row.
+
+    x (time, feature) is the row, with the input in words as ticks.
+    """
     seen = [parts(cell, x) for cell in cells.values()]
     arms = {"arm": tuple(cells)}
 
@@ -277,7 +360,18 @@ def _watched(cells: dict[str, GRU], x: Tensor) -> list[Signal]:
         for each in seen
     ]
     ticks = arms | {"gate": ("r", "z", "n"), "part": ("from x", "from h")}
-    return [*signals, Signal("sums", ("arm", "gate", "part", "time", "unit"), sums, ticks)]
+    read = [_in_words(task, row) for row in x[0]]
+    return [
+        *signals,
+        Signal("sums", ("arm", "gate", "part", "time", "unit"), sums, ticks),
+        Signal("x", ("time", "feature"), x[0].numpy(), {"time": read, "feature": task.vocabulary}),
+    ]
+
+
+def _in_words(task: Task, row: Tensor) -> str:
+    """The symbol that one input stands for; the cues of the latch are told from its noise."""
+    name = task.vocabulary[int(row.argmax())]
+    return f"cue {name}" if isinstance(task, Latch) and name.isdigit() else name
 
 
 @torch.no_grad()
@@ -286,22 +380,3 @@ def _apart(cell: GRU, x: Tensor) -> float:
     other = GRU(x.shape[2], cell.W_h.shape[1], convention="paper" if cell.convention == "torch" else "torch")
     other.load_state_dict(cell.state_dict())
     return gap(cell(x), other(x))
-
-
-def digits(moment: Snapshot, arm: str, step: int, unit: int) -> str:
-    """One update of one unit as LaTeX, a line a gate, with the numbers of this moment."""
-    sums = moment["sums"].sel(arm=arm).isel(time=step, unit=unit)
-    (x_r, h_r), (x_z, h_z), (x_n, h_n) = sums.values.tolist()
-    r, z, n, h = (
-        float(moment[name].sel(arm=arm).isel(time=step, unit=unit).values)
-        for name in ("reset", "update", "candidate", "h")
-    )
-    old = float(moment["h"].sel(arm=arm).isel(time=step - 1, unit=unit).values) if step else 0.0
-    recalled = rf"{r:.3f}\cdot({h_n:.3f})" if moment.config.convention == "torch" else rf"({h_n:.3f})"
-    lines = (
-        rf"r &= \sigma({x_r:.3f} + ({h_r:.3f})) = {r:.3f}",
-        rf"z &= \sigma({x_z:.3f} + ({h_z:.3f})) = {z:.3f}",
-        rf"n &= \tanh({x_n:.3f} + {recalled}) = {n:.3f}",
-        rf"h &= (1 - {z:.3f})\cdot({n:.3f}) + {z:.3f}\cdot({old:.3f}) = {h:.3f}",
-    )
-    return r"\begin{aligned}" + r" \\ ".join(lines) + r"\end{aligned}"

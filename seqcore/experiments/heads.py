@@ -6,8 +6,8 @@ A reader with one softmax hands on one mixture of values. Let it give the share 
     subtract     L(p) = min_m (1 - m p)² + (1 + m (1 - p))² = 2 - (2p - 1)² / (p² + (1 - p)²)
     name both    L(p) = ½ min_β E[-ln softmax(β z)_second],  z = p 1_first + (1 - p) 1_second,  p > ½
 
-`one_reader` draws both for every p, `by_hand` the maps of heads that nobody had to train. `run(config)` trains one head
-against several, which have equally many weights and start from the same ones.
+`one_reader` draws both for every p, `by_hand` the maps of heads that nobody had to train. `run(config)` trains several heads
+against one head with as many entries as they have together: equally many weights, and both start from the same ones.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ TASKS: dict[str, Callable[[int], Questions]] = {
     "subtract": lambda pairs: Subtract(pairs=pairs),
 }
 ANSWERS = {"neighbours": ("previous", "next"), "two keys": ("first", "second"), "subtract": ("difference",)}
-HEADS = (1, 2, 4, 8)
+MOST_HEADS, MOST_ENTRIES = 8, 64
+USUAL = 0  # as d_k or d_v: d_model / h
 BATCH, HELD_OUT = 32, 256
 # Even, so that p = ½ is not among them: there alone the order is lost, and the curve of "name both" has a hole.
 SHARES = np.linspace(0, 1, 100)
@@ -60,10 +61,26 @@ SHARPNESS = 9.0  # the score of a key that a head built by hand looks for; all o
 @dataclass(frozen=True)
 class Config(knobs.Repeated):
     heads: int = knob(
-        2, "Heads h", choices=HEADS[1:], group="Network", help="They are raced against one head of the same width."
+        2, "Heads h", 1, MOST_HEADS, group="Network", help="Raced against one head with as many entries as all of them."
     )
     width: int = knob(
-        32, "Width d_model", choices=(16, 32, 64), group="Network", help="The heads share it: d_k = d_model / h."
+        32, "Width d_model", choices=(8, 12, 16, 24, 32, 48, 64), group="Network", help="Entries of a token's vector."
+    )
+    d_k: int = knob(
+        USUAL,
+        "d_k of a head (0: d_model / h)",
+        0,
+        MOST_ENTRIES,
+        group="Network",
+        help="Entries of one head's query, and of its key. 0 is the usual choice d_model / h, rounded down.",
+    )
+    d_v: int = knob(
+        USUAL,
+        "d_v of a head (0: d_model / h)",
+        0,
+        MOST_ENTRIES,
+        group="Network",
+        help="Entries of one head's value, and of what it reads. 0 is the usual choice d_model / h, rounded down.",
     )
     readout: str = knob(
         "linear",
@@ -78,14 +95,24 @@ class Config(knobs.Repeated):
     steps: int = knob(300, "Training steps", 50, 1000, step=50, group="Training")
 
     @property
-    def d_k(self) -> int:
-        """Entries of one head's queries, keys and values."""
+    def usual(self) -> int:
+        """d_model / h, rounded down: the usual d_k and d_v."""
         return self.width // self.heads
 
     @property
+    def key_size(self) -> int:
+        """Entries of one head's query and key: d_k, or the usual number."""
+        return self.d_k or self.usual
+
+    @property
+    def value_size(self) -> int:
+        """Entries of one head's value and of what it reads: d_v, or the usual number."""
+        return self.d_v or self.usual
+
+    @property
     def offsets(self) -> tuple[int, ...]:
-        """Where the heads built by hand look, relative to themselves: -1, 1, -2, 2 ..., one place a head."""
-        return tuple(sign * distance for distance in range(1, self.heads // 2 + 1) for sign in (-1, 1))
+        """The places that are needed, relative to the one that asks: -1, 1, -2, 2 ..., one for each head, but at least two."""
+        return tuple((place // 2 + 1) * (1 if place % 2 else -1) for place in range(max(self.heads, 2)))
 
 
 class Reader(nn.Module):
@@ -95,16 +122,25 @@ class Reader(nn.Module):
     side, and a pair's key makes the key, its value the value.
 
     answers      how many numbers or symbols are due at every question
+    d_k, d_v     entries of one head's query and key, and of its value
     feedforward  whether y + FFN(y) stands between the attention and the linear readout
     """
 
     def __init__(
-        self, task: Questions, answers: int, width: int, heads: int, feedforward: bool, generator: torch.Generator
+        self,
+        task: Questions,
+        answers: int,
+        width: int,
+        heads: int,
+        d_k: int,
+        d_v: int,
+        feedforward: bool,
+        generator: torch.Generator,
     ):
         super().__init__()
         self.task = task
         memory, content = (width // 2, task.features) if isinstance(task, TwoKeyQuestions) else (None, None)
-        self.attention = MultiHeadAttention(width, heads, memory=memory, content=content, generator=generator)
+        self.attention = MultiHeadAttention(width, heads, d_k, d_v, memory, content, generator=generator)
         self.W_y, self.b_y = affine(answers * task.outputs, width, generator)
         if isinstance(task, TwoKeyQuestions):
             self.E = nn.Parameter(torch.randn(task.keys, width // 2, generator=generator))
@@ -145,43 +181,66 @@ def one_reader(config: Config) -> Snapshot:
 
 @uses("heads", "length")
 def by_hand(config: Config) -> Snapshot:
-    """Signal weights (head, query, key) of one reader and of h heads, built by hand to look at h places.
+    """Signal weights (head, query, key) of one reader and of h heads, built by hand to look at h places, but at least two.
 
-    facts: halves and sharp, the largest weight in the middle row of the one reader and of the first head.
+    facts: places, how many are needed; halves and sharp, the largest weight in the middle row of the one reader and of the
+    first head, sharp None for h = 1, which is the one reader.
     """
     configure_thread()
-    one = built_by_hand(config.length, [config.offsets])
-    several = built_by_hand(config.length, [(offset,) for offset in config.offsets])
-    places = range(1, config.length + 1)
-    ticks = {"head": ("one reader", *_names(config.heads)), "query": places, "key": places}
-    maps = Signal("weights", ("head", "query", "key"), torch.cat([one, several]).numpy(), ticks)
-    middle = config.length // 2
-    facts = {"halves": float(one[0, middle].max()), "sharp": float(several[0, middle].max())}
-    return Snapshot(config, 0, [maps], facts)
+    looks = [(offset,) for offset in config.offsets] if config.heads > 1 else []
+    maps = torch.cat([built_by_hand(config.length, look) for look in ([config.offsets], looks) if look]).numpy()
+    places, middle = range(1, config.length + 1), config.length // 2
+    ticks = {"head": ("one reader", *_names(len(looks))), "query": places, "key": places}
+    halves, *sharp = maps[:2, middle].max(axis=-1).tolist()
+    facts = {"places": len(config.offsets), "halves": halves, "sharp": sharp[0] if sharp else None}
+    return Snapshot(config, 0, [Signal("weights", ("head", "query", "key"), maps, ticks)], facts)
 
 
-@uses("heads", "width", "length", "seed")
+@uses("heads", "width", "d_k", "d_v", "length", "seed")
 def sizes(config: Config) -> Snapshot:
-    """facts: parameters, of the attention layer with each of HEADS heads; agreement with torch.nn.MultiheadAttention."""
+    """The attention layer of these knobs, and what it makes of random numbers.
+
+    facts: shapes (rows, columns) of x, of one head's Q, K, V, weights and z, of joined, the z of all heads side by side, of
+    y, and of W_q, W_k, W_v, W_o as factors of a product on the right, (inputs, outputs); heads; biases and parameters, how
+    many; usual, the parameters of one head with d_k = d_v = d_model, and so of every h that divides d_model with
+    d_k = d_v = d_model / h; agreement, the largest difference of any output from torch's, and twin: whether that is
+    torch.nn.MultiheadAttention, or, where torch has no layer of these sizes, `einsum` with scaled_dot_product_attention.
+    """
     configure_thread()
-    layers = [MultiHeadAttention(config.width, heads, generator=stream(config.seed, "weights")) for heads in HEADS]
-    counts = tuple(sum(weight.numel() for weight in layer.parameters()) for layer in layers)
-    layer = layers[HEADS.index(config.heads)]
+    layer = MultiHeadAttention(
+        config.width, config.heads, config.key_size, config.value_size, generator=stream(config.seed, "weights")
+    )
     x = torch.randn(1, config.length, config.width, generator=stream(config.seed, "weights"))
     with torch.no_grad():
-        agreement = gap(layer.trace(x)[0], layer.twin()(x, x, x, need_weights=False)[0])
-    return Snapshot(config, 0, [], {"parameters": counts, "agreement": agreement})
+        y, steps = layer.trace(x)
+        try:
+            theirs, twin = layer.twin()(x, x, x, need_weights=False)[0], True
+        except ValueError:
+            theirs, twin = by_einsum(layer, x), False
+    joined = steps.z.transpose(1, 2).flatten(2)
+    made = dict(x=x, Q=steps.q, K=steps.k, V=steps.v, weights=steps.weights, z=steps.z, joined=joined, y=y)
+    learned = dict(W_q=layer.W_q.T, W_k=layer.W_k.T, W_v=layer.W_v.T, W_o=layer.W_o.T)
+    facts = {name: tuple(each.shape[-2:]) for name, each in (made | learned).items()} | {
+        "heads": layer.heads,
+        "biases": sum(len(bias) for bias in (layer.b_q, layer.b_k, layer.b_v, layer.b_o)),
+        "parameters": _count(layer),
+        "usual": _count(MultiHeadAttention(config.width, 1)),
+        "agreement": gap(y, theirs),
+        "twin": twin,
+    }
+    return Snapshot(config, 0, [], facts)
 
 
-@uses("heads", "width", "readout", "task", "length", "rate", "steps", "seeds", "seed")
+@uses("heads", "width", "d_k", "d_v", "readout", "task", "length", "rate", "steps", "seeds", "seed")
 def run(config: Config) -> Run:
-    """Train one head against `config.heads`. Arms: "1 head", "2 heads" ...
+    """Train `config.heads` heads against one that has as many entries as all of them, h d_k and h d_v, and so as many
+    weights. Arms: "1 head", "2 heads" ...; for h = 1 the first alone.
 
     Signals: loss, norm (arm, seed, step); right or, for numbers, explained (arm, seed, step): the share of questions
     with every answer right, or of the variance explained; weights (head, query, key) of the first seed's maps, the one
     head's first; without (off, answer): the same score for each answer of the first seed with one head switched off.
     facts: baseline, one_read and even_mixture (losses), one_read_score; alone and together, the score of one head and of
-    several, the mean over seeds; event.
+    several, the mean over seeds, together None for h = 1; event.
     """
     task = TASKS[config.task](config.length)
     numbers = task.unit == "squared error"
@@ -192,7 +251,9 @@ def run(config: Config) -> Run:
 
     def trainer(seed: int, heads: int) -> Trainer:
         feedforward = config.readout == "feed-forward"
-        reader = Reader(task, answers, config.width, heads, feedforward, stream(seed, "weights"))
+        # entries are shared out: all heads together have as many, and so all arms have the same weights
+        d_k, d_v = (config.heads * size // heads for size in (config.key_size, config.value_size))
+        reader = Reader(task, answers, config.width, heads, d_k, d_v, feedforward, stream(seed, "weights"))
         return Trainer(reader, lambda reader, batch: task.loss(reader(batch.x), batch), config.rate)
 
     @torch.no_grad()
@@ -201,11 +262,12 @@ def run(config: Config) -> Run:
         firsts = list(arms.first.values())
         maps = torch.cat([reader.maps(shown)[0] for reader in firsts]).numpy()
         without = [_by_answer(task, firsts[-1](held_out.x, on), held_out) for on in _switches(config.heads)]
-        names, keys = ("one head alone", *_names(config.heads)), range(1, config.length + 1)
+        names = ("one head alone", *(_names(config.heads) if len(firsts) > 1 else ()))
+        keys = range(1, config.length + 1)
         off = {"off": ("all on", *(f"no {name}" for name in _names(config.heads))), "answer": ANSWERS[config.task]}
-        alone, together = scores.mean(axis=1).tolist()
+        alone, *together = scores.mean(axis=1).tolist()
         return [
-            {"alone": alone, "together": together},
+            {"alone": alone, "together": together[0] if together else None},
             Signal(measure, ("arm", "seed"), scores, arms.ticks),
             Signal("weights", ("head", "query", "key"), maps, {"head": names, "query": queries, "key": keys}),
             Signal("without", ("off", "answer"), np.array(without), off),
@@ -213,7 +275,7 @@ def run(config: Config) -> Run:
 
     return train(
         config,
-        {f"{heads} head{'s' * (heads > 1)}": partial(trainer, heads=heads) for heads in (1, config.heads)},
+        {f"{heads} head{'s' * (heads > 1)}": partial(trainer, heads=heads) for heads in sorted({1, config.heads})},
         lambda seed, generator: task.batch(BATCH, generator),
         load=60,
         measures=[Measure(look, series=(measure,))],
@@ -224,6 +286,17 @@ def run(config: Config) -> Run:
             "one_read_score": 0.5 if numbers else ONE_READ_SCORE,
         },
     )
+
+
+def by_einsum(layer: MultiHeadAttention, x: Tensor) -> Tensor:
+    """What the layer makes of x (batch, place, width), said another way, for any d_k and d_v: (batch, place, width)."""
+
+    def cut(W: Tensor, b: Tensor) -> Tensor:
+        W, b = W.unflatten(0, (layer.heads, -1)), b.unflatten(0, (layer.heads, 1, -1))
+        return torch.einsum("btm,hdm->bhtd", x, W) + b
+
+    z = F.scaled_dot_product_attention(cut(layer.W_q, layer.b_q), cut(layer.W_k, layer.b_k), cut(layer.W_v, layer.b_v))
+    return torch.einsum("bhtd,mhd->btm", z, layer.W_o.unflatten(1, (layer.heads, -1))) + layer.b_o
 
 
 def subtract_alone(p: np.ndarray) -> np.ndarray:
@@ -275,6 +348,10 @@ def _shown(task: Questions, x: Tensor) -> tuple[Tensor, Sequence[int | str]]:
     x = x.clone()
     x[:, task.at, : 2 * task.keys] = x[:, asked, : task.keys].flatten(-2)
     return x, [f"{first} and {second}" for first, second in (asked + 1).tolist()]
+
+
+def _count(layer: nn.Module) -> int:
+    return sum(weights.numel() for weights in layer.parameters())
 
 
 def _names(heads: int) -> list[str]:

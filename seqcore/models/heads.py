@@ -6,7 +6,8 @@ queries, keys and values, so that one position can read several others at once w
     z_i = attend(q_i, k_i, v_i)                   (batch, query, d_v) for every head i
     y   = [z_1 .. z_heads] W_oᵀ + b_o             (batch, query, width)
 
-W_q and W_k (heads · d_k, ·), W_v (heads · d_v, ·), W_o (width, heads · d_v). The paper writes no biases; torch has them.
+W_q and W_k (heads · d_k, ·), W_v (heads · d_v, ·), W_o (width, heads · d_v): the paper's matrices, transposed. d_k and d_v are
+free; d_k = d_v = width / heads is the usual choice. The paper writes no biases; torch has them.
 """
 
 from __future__ import annotations

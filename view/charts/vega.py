@@ -34,7 +34,11 @@ def whole(layers: list[dict], height: int) -> dict:
         "layer": layers,
         "height": height,
         # The chart has its words; to write some for every mark would take a third of the time.
-        "config": {"aria": False, "mark": {"invalid": "filter"}, "axis": {"labelPadding": 8, "titlePadding": 8}},
+        "config": {
+            "aria": False,
+            "mark": {"invalid": "filter", "aria": False},
+            "axis": {"labelPadding": 8, "titlePadding": 8},
+        },
     }
 
 
