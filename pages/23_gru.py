@@ -55,7 +55,7 @@ def z_lets_in():
 
 @page.scene("hidden", "update_bias", "task")
 def one_state(config):
-    r"""One state: cell and hidden state are merged, and one gate decides both what stays and what comes in.
+    r"""One state: cell and hidden state are one, and a single gate decides what stays.
 
     An LSTM carries two vectors from step to step, c and h. A gated recurrent unit (GRU) carries one, h. Where the LSTM has a
     forget gate f and an input gate i, the GRU has one **update gate** z: z of the old state stays, and 1 − z of a candidate
@@ -63,19 +63,14 @@ def one_state(config):
     """
     picture = page.picture(inside, config)
     drawings = st.columns(2, gap="medium")
-    left, right = st.columns([5, 6], gap="medium")
-    with left:
-        time, unit = place(config, picture)
-        page.table(
-            ("LSTM", "GRU"),
-            ("cell $c$ and hidden state $h$", "one state $h$"),
-            ("forget gate $f$, input gate $i$", "$z$, and $1 - z$: what is kept and what is new add up to 1"),
-            ("output gate $o$", "none: the whole state is shown"),
-            ("candidate $g$ sees all of $h_{t-1}$", "candidate $n$ sees what the reset gate $r$ lets through"),
-        )
-    with right:
-        shown = page.view_option("inside", "Show", "state h", choices=GATES)
-        look(picture, GATES[shown], "GRU")
+    time, unit = place(config, picture)
+    page.table(
+        ("LSTM", "GRU"),
+        ("cell $c$ and hidden state $h$", "one state $h$"),
+        ("forget gate $f$, input gate $i$", "$z$, and $1 - z$: what is kept and what is new add up to 1"),
+        ("output gate $o$", "none: the whole state is shown"),
+        ("candidate $g$ sees all of $h_{t-1}$", "candidate $n$ sees what the reset gate $r$ lets through"),
+    )
     lstm = gru.lstm_step(picture, time, unit)
     both = lstm.facts["f"] + lstm.facts["i"]
     with drawings[0]:

@@ -82,7 +82,7 @@ def who_reads_what(config):
 
 @page.scene("text", "width", "d_k", presets={"d_k = 1": {"d_k": 1}, "d_k = 16": {"d_k": 16}})
 def query_and_key(config):
-    r"""Query and key: two matrices make them of each word, and a dot product says how well they match.
+    r"""Query, key: two matrices make them of each word, and a dot product says how well they match.
 
     Step 1 is a matrix product: $q = x W_q^\top$, $k = x W_k^\top$ and $v = x W_v^\top$ for every word's vector x. Step 2
     compares each query with each key, entry by entry: $q \cdot k$, the *score*. The more both vectors point the
@@ -129,7 +129,7 @@ def softmax(config):
 
 @page.scene("text")
 def turned(config):
-    r"""A query by hand: the direction of q says which keys match, its length how much weight the best one gets.
+    r"""By hand: the direction of q says which keys match, its length how much weight the best one gets.
 
     Here d_k = 2, so a key is a point and a query is an arrow. The score $q \cdot k$ is positive on the arrow's side of the dashed
     line, and zero on the line. Turn the arrow with the two sliders: the weights, $\operatorname{softmax}(q \cdot k / \sqrt{2})$,
@@ -230,7 +230,7 @@ CURVES = {  # what can be followed: a signal, what equal weights and a guess rea
     presets={"16 tokens": {"length": 16}, "d_k = 1": {"d_k": 1}, "d_k = 2": {"d_k": 2}, "d_v = 1": {"d_v": 1}},
 )
 def relation(config):
-    """A relation, trained: self-attention learns which token of the same sequence it has to read.
+    """Relation, trained: self-attention learns which token of the same sequence it has to read.
 
     Each letter stands in the row twice, as a capital and as a small letter, each with a digit from 0 to 3. Every token must
     name the digit of its other copy: A3 and a1 answer 1 and 3. Queries, keys and values are all made from the same tokens.
@@ -270,7 +270,7 @@ LOOKS = {  # what can be looked at while it trains, of the first seed: a signal,
     },
 )
 def lookup(config):
-    """A lookup, trained: where to look is not given; the head learns it by descending the loss.
+    """Lookup, trained: where to look is not given; the head learns it by descending the loss.
 
     A memory holds pairs of a letter, which is a random vector, and a digit from 0 to 5. One letter is asked for; the model
     must name its digit. The letter makes q and k, the digit makes v. A second model has all weights equal: it reads the

@@ -52,10 +52,7 @@ def what_may_be_seen(config):
     )
 
 
-@page.scene(
-    *("length", "width", "heads", "task", "layers"),
-    presets={"With an encoder": dict(task="reverse", length=8, width=64), "A decoder alone": {}},
-)
+@page.scene("length", "width", "heads", "layers")
 def three_sublayers(config):
     r"""Three sublayers: masked self-attention, attention on the encoder's memory, and a feed-forward network.
 
@@ -64,12 +61,16 @@ def three_sublayers(config):
     before the softmax: log 1 = 0 changes nothing, and log 0 = −∞ has the softmax 0, so that what may be seen still adds up
     to 1.
     """
-    facts = page.picture(sizes, config).facts
-    T, S, d, d_k, h, V = facts["time"], facts["source"], config.width, config.d_k, config.heads, facts["vocabulary"]
-    picture = page.picture(stages, config)
     left, right = st.columns([3, 4], gap="medium")
     with left:
         drawn = st.container()
+        kinds = ("with an encoder", "alone")
+        alone = page.view_option("decoder", "Decoder", kinds[0], choices=kinds) == kinds[1]
+    config = config.but(task="Markov source" if alone else "reverse")
+    facts = page.picture(sizes, config).facts
+    T, S, d, d_k, h, V = facts["time"], facts["source"], config.width, config.d_k, config.heads, facts["vocabulary"]
+    picture = page.picture(stages, config)
+    with left:
         which, where = st.columns(2)
         with which:
             position = page.view_option("position", "Token at position", (T + 1) // 2, 1, T)
@@ -107,7 +108,7 @@ def _caption(facts):
         f"Self-attention sees positions 1 to {facts['position']}; its largest weight is {weight:.2f}, on position {key}"
     )
     if not facts["S"]:
-        return words + ". This task has no encoder. *With an encoder* has all three sublayers."
+        return words + ". With an encoder there is a sublayer between the two."
     key, weight = facts["read"]
     return (
         words + f". Cross-attention sees all {facts['S']} places of the source; {weight:.2f} on place {key} is largest."

@@ -76,3 +76,8 @@ def charts_of(app: AppTest) -> list[tuple[dict, pa.Table, str]]:
 def forms_of(app: AppTest) -> list[tuple[str, str]]:
     """What makes the browser keep a chart or build it anew: specification and alternative text of each."""
     return [(element.proto.spec, getattr(element.proto, "alt", "")) for element in app.get("vega_lite_chart")]
+
+
+def drawings_of(app: AppTest) -> list[str]:
+    """Every drawing, as SVG."""
+    return [markdown.value for markdown in app.markdown if "<svg" in markdown.value]

@@ -209,7 +209,6 @@ class Reader:
         for theme in ("dark", "light"):
             self.page.emulate_media(color_scheme=theme)
             self.settle()
-            self.page.wait_for_timeout(300)  # what scrolls is made reachable as soon as it is drawn
             wrong = self.page.evaluate(WRONG)
             assert not wrong, f"{theme}: {wrong}"
 

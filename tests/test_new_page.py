@@ -30,7 +30,7 @@ def run(copy: Path, *command: str) -> subprocess.CompletedProcess:
 @pytest.mark.slow
 def test_a_new_page_passes_its_own_test_and_those_of_every_page(copy):
     files = [str(path.relative_to(copy)) for path in write("idea", copy)]
-    assert files == ["pages/44_idea.py", "seqcore/experiments/idea.py", "tests/test_experiment_idea.py"]
+    assert files == ["pages/45_idea.py", "seqcore/experiments/idea.py", "tests/test_experiment_idea.py"]
     for check in (("ruff", "check"), ("ruff", "format", "--check")):
         done = run(copy, *check, *files)
         assert done.returncode == 0, done.stdout
