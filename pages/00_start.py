@@ -1,4 +1,4 @@
-"""See why sequence models work: every number is real, and every claim is trained in front of you."""
+"""See why sequence models work: every number is computed, and every training runs, in front of you."""
 
 import streamlit as st
 

@@ -1,7 +1,4 @@
-"""GRU: one state and two gates do the work of the LSTM's two states and three gates.
-
-The update gate z says how much of the old state stays, and 1 − z how much of a new candidate comes in.
-"""
+"""GRU: one state and two gates do the work of the LSTM's two states and three gates."""
 
 import streamlit as st
 
@@ -11,10 +8,13 @@ from view import cell, charts, page
 
 GATES = {"reset gate r": "reset", "update gate z": "update", "candidate n": "candidate", "state h": "h"}
 RECALL = {"torch": r"r_t \odot (W_{hn} h_{t-1} + b_{hn})", "paper": r"W_{hn} (r_t \odot h_{t-1}) + b_{hn}"}
-KEEPS, LETS_IN = "torch: z keeps", "paper: z lets in"
+KEEPS, LETS_IN = "z keeps (torch)", "z lets in (Chung)"
 WHOLE = "all"
 AFTER = ["About 1 step", "About 5 steps", "About 20 steps", "About 60 steps, or more"]
 UP_TO = (2.2, 10, 35, float("inf"))  # half-lives up to which each of these answers is the nearest
+
+
+UPDATE = r"\sigma(W_{xz} x_t + b_{xz} + W_{hz} h_{t-1} + b_{hz})"
 
 
 def equations(convention, lets_in):
@@ -23,8 +23,9 @@ def equations(convention, lets_in):
     st.latex(
         r"""\begin{aligned}
         r_t &= \sigma(W_{xr} x_t + b_{xr} + W_{hr} h_{t-1} + b_{hr}) \\
-        z_t &= \sigma(W_{xz} x_t + b_{xz} + W_{hz} h_{t-1} + b_{hz}) \\
-        n_t &= \tanh(W_{xn} x_t + b_{xn} + """
+        z_t &= """
+        + (UPDATE if not lets_in else UPDATE.replace("(", "(-(", 1) + ")")
+        + r""" \\ n_t &= \tanh(W_{xn} x_t + b_{xn} + """
         + RECALL[convention]
         + r") \\ h_t &= "
         + mixed
@@ -63,7 +64,12 @@ def one_state(config):
     """
     picture = page.picture(inside, config)
     drawings = st.columns(2, gap="medium")
-    time, unit = place(config, picture)
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        time, unit = place(config, picture)
+    with right:
+        lines = dict(x="time", colour="line", title="What this unit carries over the sequence", height=110)
+        page.show(charts.curve, gru.carried(picture, unit), **lines)
     page.table(
         ("LSTM", "GRU"),
         ("cell $c$ and hidden state $h$", "one state $h$"),
@@ -117,7 +123,7 @@ def in_digits(config):
     """Digits: one update of one unit, with all numbers of an untrained cell.
 
     In each sum the first number is what the input adds, the second what the past adds, biases included. The last lines mix
-    the candidate n and the state before. Take a unit whose z is near 1, and see how little of n comes in.
+    the candidate n and the state before. Take a unit that keeps nearly all of it, and see how little of n comes in.
     """
     picture = page.picture(inside, config)
     left, right = st.columns(2, gap="medium")

@@ -145,7 +145,10 @@ def turned(config):
         tokens, best = picture["k"].ticks["token"], moment.facts["favourite"]
         page.metrics(
             Length=(f"{moment.facts['size']:.2f}", "The length of q: twice as long, all scores are twice as large."),
-            Best_key=(page.plain(tokens[best]), "The key with the largest score has the largest weight."),
+            Best_key=(
+                page.plain(tokens[best]) if moment.facts["size"] else "all alike",
+                "The key with the largest score has the largest weight.",
+            ),
             Keys_in_use=(f"{moment.facts['effective']:.1f} of {len(tokens)}", "e to the entropy of the weights."),
         )
     with left:
@@ -213,7 +216,7 @@ def no_order(config):
         caption = "Compare the rows of the two places."
         page.show(charts.heat, picture["z"], x="entry", y="query", frame=row, title="What is read, z", caption=caption)
     same = "The same word has the same query, and it meets the same keys and values."
-    why = "With the mask the first place sees fewer words than the second." if config.masked else same
+    why = "With the mask the first place sees fewer words than the second." if config.masked and apart >= 1e-6 else same
     told = f"The largest difference between what the two places read is {apart:.2g}. {why}"
     verdict = "Exactly the same" if apart < 1e-6 else "Nearly the same" if apart < 0.01 else "Something else"
     asked.answer(verdict, told)
@@ -250,7 +253,9 @@ def relation(config):
             page.progress(moment, name, rules=rules, caption=f"Equal weights at best: {facts[most]:.2f}.", **options)
 
     page.play(related, config, figures)
-    st.caption("W_q and W_k differ here: A looks for a, and is found as A. At d_k = 1 or 2 too many keys are alike.")
+    st.caption(
+        "W_q and W_k differ: A looks for a, and is found as A. At d_k = 1 only the largest or smallest key can win."
+    )
 
 
 LOOKS = {  # what can be looked at while it trains, of the first seed: a signal, a caption, its axes

@@ -113,7 +113,8 @@ def true_sizes(config):
     heads' reads are joined to $h\,d_v$ entries. $W_o$ mixes them; without it an entry of y would come from one head only.
     It also makes y as wide as x, since a residual connection adds the two.
 
-    The usual $d_k = d_v = d_{model} / h$ is a choice, not a law: the four matrices are then the same size for every h.
+    The usual $d_k = d_v = d_{model} / h$ is a choice, not a law: the four matrices are then the same size for every h
+    that divides $d_{model}$, and a little smaller for any other.
     """
     picture = page.picture(sizes, config)
     facts, h = picture.facts, config.heads
@@ -194,8 +195,8 @@ def trained(config):
     then. A fixed rule, say *the smaller one first*, would reach 53 %; but both orders are equally likely, so the loss does
     not reward it. The first seed on screen is the other one: it reads one neighbour and guesses the other.
 
-    *Values of two* entries are enough here. *Keys of one* are not: the product of two numbers is largest for the largest or
-    the smallest key, so no query can prefer any other place.
+    *Values of two* entries can be enough: 10 of 12 starts had both answers right within 300 steps, and 2 stuck. *Keys of one*
+    are not: the product of two numbers is largest for the largest or the smallest key, so no query can prefer any other.
     """
     st.caption(f"**{config.task}:** {TASKS[config.task]}")
     asked = page.question(

@@ -121,7 +121,11 @@ def inside(config):
             ("weights", f"{heads} × {T} × {T}", "who reads whom: only this grows as T²"),
             ("inside FFN", f"{T} × {config.feedforward}", "each position by itself"),
             ("y", f"{T} × {d}", "same shape as x"),
-            ("parameters", f"{page.picture(padding, config).facts['weights']:,}", "T is not in it: any length goes"),
+            (
+                "all weights",
+                f"{page.picture(padding, config).facts['weights']:,}",
+                f"{config.layers} layers with pre-norm; T is not in it",
+            ),
         )
 
 

@@ -90,10 +90,12 @@ def three_sublayers(config):
             ("Q, cross", f"(B, {h}, {T}, {d_k})" if S else "none", "2 · the decoder asks"),
             ("K, V, cross", f"(B, {h}, {S}, {d_k})" if S else "none", "the encoder's memory answers"),
             ("weights, cross", f"(B, {h}, {T}, {S})" if S else "none", "no mask: the whole source is known"),
-            ("inside FFN", f"(B, {T}, {2 * d})", "3 · each place by itself"),
+            ("inside FFN", f"(B, {T}, {2 * d})", f"{3 if S else 2} · each place by itself"),
             ("logits", f"(B, {T}, {V})", "a guess of the next symbol at every place"),
         )
-        page.metrics(Weights=(f"{facts['parameters']:,}", "All of them, embeddings and encoder included."))
+        page.metrics(
+            Weights=(f"{facts['parameters']:,}", "All of them, with embeddings" + (" and encoder." if S else "."))
+        )
     page.badge(facts["agreement"])
 
 
@@ -103,16 +105,15 @@ def _caption(facts):
         f"A fresh decoder. Beside each part: the root mean square of the token's {facts['d']} entries when it leaves that "
         "part. Bars: as a share of the largest one. "
     )
+    mean = f", of the mean over {facts['heads']} heads," if facts["heads"] > 1 else ""
     key, weight = facts["seen"]
     words += (
-        f"Self-attention sees positions 1 to {facts['position']}; its largest weight is {weight:.2f}, on position {key}"
+        f"Self-attention sees positions 1 to {facts['position']}; the largest weight{mean} is {weight:.2f}, on {key}"
     )
     if not facts["S"]:
         return words + ". With an encoder there is a sublayer between the two."
     key, weight = facts["read"]
-    return (
-        words + f". Cross-attention sees all {facts['S']} places of the source; {weight:.2f} on place {key} is largest."
-    )
+    return f"{words}. Cross-attention sees all {facts['S']} places of the source; its largest{mean} is {weight:.2f}, on {key}."
 
 
 @page.scene(*TRAINING, presets=PRESETS)

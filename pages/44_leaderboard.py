@@ -25,11 +25,11 @@ def curves(moment):
 
 @page.scene(*KNOBS, presets=PRESETS)
 def trained_together(config):
-    """Trained together: all models see the same batches, and only one of them cannot come near the floor.
+    """Trained together: a Markov chain reaches the floor only if the source looks back one symbol.
 
-    Each symbol is drawn with probabilities that depend on the last few symbols, so the least possible loss is known: the
-    *floor*, in *nats*, units of −ln P(symbol). The Markov chain sees one symbol only. *Counts* and *window* are told how far
-    the source looks back; RNN, LSTM, GRU and attention have to find out.
+    All models see the same batches. Each symbol is drawn with probabilities that depend on the last few symbols, so the
+    least possible loss is known: the *floor*, in *nats*, units of −ln P(symbol). The Markov chain is the table of counts for
+    one symbol. *Counts* and *window* are told how far the source looks back; RNN, LSTM, GRU and attention have to find out.
     """
 
     def figures(moment):
@@ -49,8 +49,8 @@ def trained_together(config):
 def what_it_costs(config):
     """What it costs: near the floor the models differ in parameters and in time.
 
-    The time is that of the processor on this machine, now, so this training is your own: press Train. Counting is the
-    cheapest, and cannot grow: its table has a row for every context of the last few symbols.
+    The time is that of the processor on this machine, now, so this training is your own: press Train. Counting
+    takes the least time; but its table has a row for every context, six times as many with each symbol it looks back.
     """
     asked = page.question(
         "Which of the models needs the most processor time for this training?",
@@ -84,7 +84,8 @@ def what_it_costs(config):
 def practice(config):
     """Practice: when is counting enough, and when is the chain?
 
-    A table of counts has a row for every context. With 6 symbols and order k that is 6ᵏ rows of 6 numbers.
+    A table of counts has a row for every context. With 6 symbols and order k that is 6ᵏ rows of 6 numbers, of which 5 are
+    free: a row adds up to 1.
     """
 
     def figures(moment):
@@ -99,7 +100,7 @@ def practice(config):
 
     page.play(race, config, figures)
     page.exercise(
-        "Why can no model get below the floor on new rows?",
+        "Why can no model get below the floor, on average over new rows?",
         {
             "the source itself is random": "Even the true probabilities pay the entropy of the source for each symbol.",
             "the models are too small": "A larger model has the same floor.",

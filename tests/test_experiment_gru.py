@@ -9,6 +9,7 @@ from seqcore.experiments import last
 from seqcore.experiments.gru import (
     PLAIN,
     Config,
+    carried,
     clock,
     inside,
     leaks,
@@ -162,3 +163,12 @@ def test_every_task_runs_to_its_end(task):
     assert [moments[0].step, moments[-1].step] == [0, 50]
     assert moments[-1].facts["baseline"] == pytest.approx(np.log(4))
     assert set(moments[-1].facts["score"]) == {PLAIN, "GRU", "LSTM"}
+
+
+def test_what_a_unit_carries_is_what_the_drawings_say_step_by_step():
+    moment = inside(Config(hidden=4))
+    lines = carried(moment, 2)
+    for time in (0, 5, 20):
+        lstm, own = lstm_step(moment, time, 2).facts, step(moment, time, 2).facts
+        told = {line: lines.sel(line=line).values[time] for line in lines.ticks["line"]}
+        assert told == pytest.approx({"LSTM c": lstm["c"], "LSTM h": lstm["h"], "GRU h": own["h"]})

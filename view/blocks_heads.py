@@ -65,7 +65,7 @@ def matrices(moment: Snapshot) -> str:
         parts.append(_matrix(centres[0] + off, middle, (T, piece), scale, PALETTE[head]))
         parts.append(_matrix(centres[1], middle + off, (piece, d), scale, PALETTE[head]))
     parts.append(_matrix(centres[2], middle, shapes["y"], scale))
-    names = "z₁" if h == 1 else f"z₁ … z{chr(ord('₀') + h)}", "W_o", "y"
+    names = "z₁" if h == 1 else f"z₁ … z{chr(ord('₀') + h)}", "W_o (+ b_o)", "y"
     for x, name, (lines, columns) in zip(centres, names, (shapes["joined"], shapes["W_o"], shapes["y"])):
         parts += [text(x, below + 20, name, 15, weight=600), text(x, below + 38, f"{lines} × {columns}")]
     for x, room, sign in zip(centres, rooms, "·="):
@@ -116,5 +116,5 @@ def _told(shapes: Shapes, h: int) -> str:
     heads = "the head has" if h == 1 else f"each of {h} heads has"
     return (
         f"Matrices at true proportions: x is {by['x']}; {heads} Q {by['Q']}, K {by['K']}, V {by['V']}, weights "
-        f"{by['weights']} and z {by['z']}; all z side by side, {by['joined']}, times W_o, {by['W_o']}, is y, {by['y']}."
+        f"{by['weights']} and z {by['z']}; all z side by side, {by['joined']}, times W_o, {by['W_o']}, plus b_o, is y, {by['y']}."
     )

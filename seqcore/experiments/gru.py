@@ -222,6 +222,16 @@ def lstm_step(moment: Snapshot, time: int, unit: int) -> Snapshot:
     return Snapshot(moment.config, moment.step, [], facts)
 
 
+def carried(moment: Snapshot, unit: int) -> Signal:
+    """What one unit carries over the sequence: story (line, time), c and h of the LSTM and h of the GRU.
+
+    moment  of `inside`
+    """
+    lstm = dict(zip(LSTM_GATES, moment["inside"].isel(unit=unit).values))
+    lines = {"LSTM c": lstm["c"], "LSTM h": lstm["h"], "GRU h": moment["h"].sel(arm="GRU").isel(unit=unit).values}
+    return Signal("story", ("line", "time"), np.array(list(lines.values())), {"line": tuple(lines)})
+
+
 def _where(moment: Snapshot, time: int, unit: int) -> Facts:
     return {"read": moment["x"].ticks["time"][time], "time": time, "unit": unit}
 
