@@ -142,13 +142,11 @@ def turned(config):
         q_1 = page.view_option("q_first", "Query, entry 1", 0.5, -2.0, 2.0)
         q_2 = page.view_option("q_second", "Query, entry 2", 1.5, -2.0, 2.0)
         moment = by_hand(picture, q_1, q_2)
-        tokens, best = picture["k"].ticks["token"], moment.facts["favourite"]
+        tokens = picture["k"].ticks["token"]
+        best = page.plain(tokens[moment.facts["favourite"]]) if moment.facts["size"] else "all alike"
         page.metrics(
             Length=(f"{moment.facts['size']:.2f}", "The length of q: twice as long, all scores are twice as large."),
-            Best_key=(
-                page.plain(tokens[best]) if moment.facts["size"] else "all alike",
-                "The key with the largest score has the largest weight.",
-            ),
+            Best_key=(best, "The key with the largest score has the largest weight."),
             Keys_in_use=(f"{moment.facts['effective']:.1f} of {len(tokens)}", "e to the entropy of the weights."),
         )
     with left:
