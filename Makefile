@@ -9,11 +9,11 @@ run: .venv/run.stamp
 
 # Within a minute, for whoever edits: style, types, and the tests that neither train for long nor need a browser.
 check: style types
-	$(BIN)/python -m pytest -n 2 -m "not browser and not slow"
+	$(BIN)/python -m pytest -n 2 -m "not browser and not slow and not audit"
 
 # Everything. What is missing is installed, the browser too. One process drives the browser while the other computes.
 test: style types browser
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not audit"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # Every scene of every page, as somebody sees it who does not see: a few minutes.
 audit: browser

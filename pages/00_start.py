@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from seqcore.experiments.leaderboard import Config, race
+from seqcore.experiments.leaderboard import Config, shared
 from view import charts, page
 
 
@@ -33,7 +33,7 @@ def course(config):
         page.begin()
         page.drawing(page.course_map())
     with right:
-        page.play(race, config, figures)
+        page.play(shared, config, figures)
 
 
 @page.scene()

@@ -80,12 +80,16 @@ class Arms(Mapping[str, Sequence[Any]]):
 
     def each(self, of: Callable[[Any], Any]) -> np.ndarray:
         """What `of` makes of every model, as (arm, seed, ...). It can be cancelled between two models."""
+        return self.map(lambda trainer, _: of(trainer.model))
 
-        def one(trainer: Any) -> Any:
+    def map(self, of: Callable[[Any, int], Any]) -> np.ndarray:
+        """What `of` makes of every trainer and the place of its seed, as `each`."""
+
+        def one(trainer: Any, place: int) -> Any:
             checkpoint()
-            return of(trainer.model)
+            return of(trainer, place)
 
-        return np.array([[one(trainer) for trainer in trainers] for trainers in self.values()])
+        return np.array([[one(trainer, place) for place, trainer in enumerate(row)] for row in self.values()])
 
 
 class Measure(NamedTuple):
@@ -145,7 +149,7 @@ def _readings(
 ) -> Iterator[Reading | None]:
     """The training loop: a reading before the first step and after every `every`; None after every step of a seed."""
     first = [batch(seed, stream(seed, "batches")) for seed in arms.seeds]
-    untrained = np.array([[each.measure(b) for each, b in zip(row, first)] for row in arms.values()])
+    untrained = arms.map(lambda trainer, place: trainer.measure(first[place]))
     log = _Log(arms, measures, steps)
     yield log.read(0, untrained[..., 0], untrained[..., 1])
     generators = [stream(seed, "batches") for seed in arms.seeds]

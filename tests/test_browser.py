@@ -62,6 +62,7 @@ def test_a_deep_link_to_a_cold_server_opens_that_page_and_scene(browser):
         assert "scene=2" in reader.page.url
         assert reader.page.get_by_text("Page not found").count() == 0
         reader.assert_well()
+        reader.close()
     finally:
         server.stop()
 
@@ -101,7 +102,7 @@ def test_in_a_window_as_narrow_as_a_phone_and_in_the_dark_the_picture_still_begi
 
 def test_whatever_slider_is_turned_every_chart_is_kept(tab):
     sliders = tab.page.locator("[data-testid=stSidebar] [data-testid=stSlider] input")
-    tab.mark()
+    marks = tab.mark()
     turned = [i for i in range(sliders.count()) if sliders.nth(i).is_visible()]
     for i in turned:
         before = sliders.nth(i).input_value()
@@ -109,6 +110,9 @@ def test_whatever_slider_is_turned_every_chart_is_kept(tab):
         sliders.nth(i).press("ArrowRight" if before != sliders.nth(i).get_attribute("max") else "ArrowLeft")
         assert sliders.nth(i).input_value() != before
         tab.settle()
+    assert marks
+    assert turned or not sliders.count()
+    tab.eventually(lambda: len(tab.kept()) == marks)
     assert all(tab.kept()), tab.kept()
     tab.assert_well()
 
@@ -387,6 +391,13 @@ def test_a_block_of_the_map_leads_to_its_page_and_glows_when_the_reader_is_back(
     reader.eventually(lambda: "visited" in block.get_attribute("aria-label"))
     reader.settle().page.get_by_role("button", name="Go on: LSTM, scene 2").click()
     reader.eventually(lambda: "/lstm?scene=2" in reader.page.url)
+    reader.assert_well()
+
+
+def test_a_part_of_a_drawing_leads_to_a_scene_of_its_own_page(read):
+    reader = read("encoder?scene=3")
+    reader.page.locator('[data-go="encoder?scene=4"]').first.click()
+    reader.eventually(lambda: "scene=4" in reader.page.url)
     reader.assert_well()
 
 

@@ -117,7 +117,6 @@ def test_equal_configs_train_alike_in_four_threads_and_another_seed_otherwise(mo
 
 @pytest.mark.slow
 @pytest.mark.live
-@pytest.mark.slow
 @pytest.mark.parametrize(("module", "run"), RUNS, ids=by_name)
 def test_a_run_only_grows_and_what_was_read_stays(module, run):
     log = run(small(module.Config))

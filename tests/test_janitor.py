@@ -23,12 +23,12 @@ class Session:
 
 
 @pytest.fixture
-def server(monkeypatch):
+def server(request, monkeypatch):
     """What the janitor sees of a running server: its storage and the loop that may change it."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    storage = MemorySessionStorage(ttl_seconds=1.0)
+    storage = MemorySessionStorage(ttl_seconds=getattr(request, "param", 1.0))
     manager = types.SimpleNamespace(_session_storage=storage, _active_session_info_by_id={})
     runtime = types.SimpleNamespace(_session_mgr=manager, _async_objs=types.SimpleNamespace(eventloop=loop))
     monkeypatch.setattr(janitor, "_runtime", lambda: runtime)
@@ -51,6 +51,7 @@ def test_an_expired_session_is_noticed_and_freed(server):
     assert gone() is None
 
 
+@pytest.mark.parametrize("server", [600.0], indirect=True, ids=["ten minutes"])
 def test_a_session_that_may_come_back_is_kept(server):
     server.save(types.SimpleNamespace(session=Session("a")))
     janitor.tidy()
@@ -75,6 +76,14 @@ def test_streamlit_still_has_what_the_janitor_relies_on():
 ARENAS = """
 import ctypes, sys, tempfile, threading
 from view import janitor
+early, leave = threading.Barrier(4), threading.Event()
+def wait():
+    held.append([bytes(1000) for _ in range(100)])
+    early.wait()
+    leave.wait()
+held, before = [], [threading.Thread(target=wait) for _ in range(3)]  # as a server has some already
+for thread in before: thread.start()
+early.wait()
 if sys.argv[1] == "few":
     janitor.few_arenas()
 together = threading.Barrier(12)
@@ -92,6 +101,7 @@ with tempfile.NamedTemporaryFile("r") as told:
     libc.malloc_info(0, file)
     libc.fclose(file)
     print(told.read().count("<heap nr="))
+leave.set()
 """
 
 
@@ -101,4 +111,4 @@ def test_all_threads_share_a_few_arenas_of_the_allocator():
         int(subprocess.run([sys.executable, "-c", ARENAS, how], capture_output=True, text=True, check=True).stdout)
         for how in ("few", "usual")
     )
-    assert few <= janitor.ARENAS < usual
+    assert few <= janitor.ARENAS + 3 < usual, "no more than there were"

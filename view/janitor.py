@@ -31,7 +31,6 @@ READY = ("torch", "torch.optim", "seqcore.engine", "seqcore.experiments.gradient
 @st.cache_resource(show_spinner=False)
 def begin() -> threading.Thread:
     """Start the thread, once in a process."""
-    few_arenas()
     thread = threading.Thread(target=_work, name="janitor", daemon=True)
     thread.start()
     return thread
@@ -41,7 +40,8 @@ def few_arenas() -> None:
     """Let all threads share a few arenas of the allocator.
 
     Otherwise a reader's thread gets one of its own, and what a training leaves free in it is of use to no other: with
-    ten readers that was a quarter of all they needed. For threads that are still to come; of no effect but with glibc.
+    ten readers that was a quarter of all they needed. Call it early: arenas that exist stay, and with more than eight of
+    them glibc heeds it no more. Of no effect with another allocator.
     """
     M_ARENA_MAX = -8
     with contextlib.suppress(OSError, AttributeError):

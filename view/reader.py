@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from view import course, router
+from view import address, course, router
 
 HTML = '<p role="status" aria-live="polite" aria-atomic="true"></p>'
 CSS = """
@@ -38,10 +38,13 @@ export default function (component) {
   if (!window.reach) {
     window.reach = () => document.querySelectorAll('.katex-display, .stCode pre').forEach(wide => {
       if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
-      else wide.removeAttribute('tabindex');
+      else if (wide !== document.activeElement) wide.removeAttribute('tabindex');
     });
     let waits = false;
-    const soon = () => {
+    const soon = changes => {
+      const wide = '.katex-display, .stCode';
+      const comes = node => node.nodeType === 1 && (node.matches(wide) || node.querySelector(wide));
+      if (Array.isArray(changes) && !changes.some(change => [...change.addedNodes].some(comes))) return;
       if (!waits) setTimeout(() => { waits = false; window.reach(); }, 200);
       waits = true;
     };
@@ -50,16 +53,22 @@ export default function (component) {
     soon();
   }
 
-  // A part of a drawing may lead somewhere. The listener of the page before would speak for a component that is gone.
-  const go = event => {
-    const part = event.target.closest?.('[data-go]');
-    if (!part || (event.type === 'keydown' && event.key !== 'Enter')) return;
-    event.preventDefault();
-    setTriggerValue('go', part.dataset.go);
-  };
-  if (window.goes) for (const kind of ['click', 'keydown']) document.removeEventListener(kind, window.goes);
-  for (const kind of ['click', 'keydown']) document.addEventListener(kind, go);
-  window.goes = go;
+  // A part of a drawing may lead somewhere. One listener for all pages; what was pressed before this page could follow it
+  // is followed now.
+  window.go = to => setTriggerValue('go', to);
+  if (window.pressed) window.go(window.pressed);
+  window.pressed = null;
+  if (!window.listens) {
+    window.listens = true;
+    const press = event => {
+      const part = event.target.closest?.('[data-go]');
+      if (!part || event.repeat || (event.type === 'keydown' && event.key !== 'Enter')) return;
+      event.preventDefault();
+      if (document.querySelector('.st-key-scene-steps')) window.go(part.dataset.go);
+      else window.pressed = part.dataset.go;
+    };
+    for (const kind of ['click', 'keydown']) document.addEventListener(kind, press);
+  }
 
   // A scene is a place to come back to; a knob that is turned is not.
   const wanted = new URLSearchParams(data.query).toString();
@@ -100,7 +109,10 @@ def _go() -> None:
     """Follow a link of a drawing: a page of this dashboard, maybe with a scene; nothing else is followed."""
     page, _, scene = str((st.session_state.get("reader") or {}).get("go") or "").partition("?scene=")
     if page in {each.address for each in router.pages()} and (scene == "" or scene.isdecimal()):
-        course.leave(page, scene)
+        if page == router.here() and scene:
+            address.open_scene(scene)
+        else:
+            course.leave(page, scene)
 
 
 @st.cache_resource(show_spinner=False)

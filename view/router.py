@@ -69,6 +69,7 @@ def go() -> None:
     The head comes from the page's docstring, before the page is imported: a reader has something to read while a fresh
     server loads torch.
     """
+    janitor.few_arenas()
     st.set_page_config(page_icon="🔁", layout="wide")
     opened = route()
     st.html(STYLE)

@@ -39,7 +39,7 @@ STYLE = """<style>
 .stMarkdown [data-testid=stCaptionContainer] { opacity: 1; color: color-mix(in srgb, currentcolor 75%, transparent) }
 .stCode .token.boolean { color: inherit !important }
 .go { cursor: pointer }
-.go:hover rect, .go:focus-visible rect { stroke-width: 3 }
+.go:hover :is(rect, circle, polyline), .go:focus-visible :is(rect, circle, polyline) { stroke-width: 3 }
 .go:focus { outline: none }
 [data-testid=stPageLink] p { white-space: normal; overflow: visible }
 @media (max-width: 640px) {
@@ -112,6 +112,8 @@ def _draw(here: visit.Visit, docstring: str, config: type[knobs.Config], scenes:
             raise ValueError(f"{each.title}: {sorted(unknown)} are no knobs of this page")
     address.arrive(turned, len(scenes))
     page = address.here()
+    if page.scene not in {address.ALL, *map(str, range(1, len(scenes) + 1))}:
+        page.scene = "1"
     st.html(STYLE + pictures.STYLE)
     if page.scene in ("1", address.ALL) and (more := inspect.cleandoc(docstring).partition("\n\n")[2]):
         st.caption(more)

@@ -23,7 +23,7 @@ def svg(parts: Iterable[str], width: float, height: float, label: str, fits: boo
     least, most = 0 if fits else 0.75 * width, 1.15 * width
     drawn = "".join(parts)
     # What holds links is a group of them; an image would hide them from a screen reader.
-    role = "group" if "data-go" in drawn else "img"
+    role = "group" if 'data-go="' in drawn else "img"
     return (
         '<div style="overflow-x:auto;padding-bottom:16px">'
         f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="{role}" aria-label="{escape(label)}" '

@@ -210,7 +210,7 @@ def sizes(config: Config) -> Snapshot:
     layer = MultiHeadAttention(
         config.width, config.heads, config.key_size, config.value_size, generator=stream(config.seed, "weights")
     )
-    x = torch.randn(1, config.length, config.width, generator=stream(config.seed, "weights"))
+    x = torch.randn(1, config.length, config.width, generator=stream(config.seed, "probe"))
     with torch.no_grad():
         y, steps = layer.trace(x)
         try:

@@ -76,8 +76,8 @@ class Table:
         return context.ravel(), y.ravel()
 
 
-def race(config: Config) -> Run:
-    """As `run`, but without clocks: any number of readers share it."""
+def shared(config: Config) -> Run:
+    """As `run`, but without the fact `seconds`, so that any number of readers share it."""
     return _train(config, clocked=False)
 
 
@@ -97,7 +97,7 @@ def _train(config: Config, clocked: bool) -> Run:
     least = -np.log(source.transitions.reshape(-1, SYMBOLS)[truth.places(held_out)]).mean()
 
     def excess(arms: Arms) -> Iterator[Signal | Facts]:
-        pays = np.array([[_pays(trainer, held_out) for trainer in row] for row in arms.values()])
+        pays = arms.map(lambda trainer, _: _pays(trainer, held_out))
         yield Signal("excess", ("arm", "seed"), pays - least, arms.ticks)
         yield {"parameters": {arm: _size(row[0]) for arm, row in arms.items()}}
         if clocked:
