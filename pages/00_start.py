@@ -3,7 +3,7 @@
 import streamlit as st
 
 from seqcore.experiments.leaderboard import Config, shared
-from view import charts, page
+from view import page
 
 
 @page.scene("order", "hidden")
@@ -15,13 +15,10 @@ def course(config):
     """
 
     def figures(moment):
-        page.show(
-            charts.curve,
-            moment["excess"].isel(seed=0),
-            x="step",
-            colour="arm",
+        page.progress(
+            moment,
+            "excess",
             log=True,
-            across=(0, config.steps),
             title="Seven models learn one source, now",
             caption="What each model pays for an unseen symbol above the least possible, in nats: zero is perfect. They "
             "are trained on this machine while you look; the last page of chapter 4 says more.",

@@ -52,7 +52,7 @@ def in_digits(*lines):
     },
 )
 def who_reads_what(config):
-    """Who reads what: each word reads from all words, and its weights say how much from each.
+    """Who reads: each word reads from all words, and its weights say how much from each.
 
     Every word makes three vectors. Its *query* says what it looks for, its *key* what it can be found by, its *value* what
     it hands on. The better a query and a key match, the more weight the pair gets; the weights of a query add up to 1.
@@ -82,7 +82,7 @@ def who_reads_what(config):
 
 @page.scene("text", "width", "d_k", presets={"d_k = 1": {"d_k": 1}, "d_k = 16": {"d_k": 16}})
 def query_and_key(config):
-    r"""Query, key: two matrices make them of each word, and a dot product says how well they match.
+    r"""Scores: two matrices make them of each word, and a dot product says how well they match.
 
     Step 1 is a matrix product: $q = x W_q^\top$, $k = x W_k^\top$ and $v = x W_v^\top$ for every word's vector x. Step 2
     compares each query with each key, entry by entry: $q \cdot k$, the *score*. The more both vectors point the
@@ -231,7 +231,7 @@ CURVES = {  # what can be followed: a signal, what equal weights and a guess rea
     presets={"16 tokens": {"length": 16}, "d_k = 1": {"d_k": 1}, "d_k = 2": {"d_k": 2}, "d_v = 1": {"d_v": 1}},
 )
 def relation(config):
-    """Relation, trained: self-attention learns which token of the same sequence it has to read.
+    """Trained: self-attention learns which token of the same sequence it has to read.
 
     Each letter stands in the row twice, as a capital and as a small letter, each with a digit from 0 to 3. Every token must
     name the digit of its other copy: A3 and a1 answer 1 and 3. Queries, keys and values are all made from the same tokens.

@@ -1,24 +1,20 @@
 """All models, one source: who comes how near to the best possible, and what it costs."""
 
 from seqcore.experiments.leaderboard import HELD_OUT, Config, run, shared
-from view import charts, page
+from view import page
 
 KNOBS = ("order", "hidden", "rate", "steps")
 PRESETS = {"One symbol back": {"order": 1}, "Two": {}, "Three": {"order": 3, "steps": 600}}
 
 
 def curves(moment):
-    config = moment.config
-    page.show(
-        charts.curve,
-        moment["excess"].isel(seed=0),
-        x="step",
-        colour="arm",
+    page.progress(
+        moment,
+        "excess",
         log=True,
-        across=(0, config.steps),
         title="Loss above the floor",
-        caption=f"Nats a symbol on {HELD_OUT} held-out rows, less what the source itself pays for them; first seed. This source "
-        f"looks back {config.order}. On so few rows a model may fall below zero by chance, which this axis cannot show.",
+        caption=f"Nats a symbol on {HELD_OUT} held-out rows, less what the source itself pays for them. This source "
+        f"looks back {moment.config.order}. On so few rows a model may fall below zero by chance, which this axis cannot show.",
         height=230,
     )
 

@@ -59,7 +59,9 @@ def question(text: str, choices: Iterable[str]) -> Asked:
         st.markdown(f"**Before you look:** {text}")
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.session_state[f"question {key}"] = said or None
-            st.pills(text, choices, key=f"question {key}", label_visibility="collapsed", on_change=keep)
+            st.pills(
+                text, choices, key=f"question {key}", label_visibility="collapsed", on_change=keep, width="stretch"
+            )
             if key not in given:
                 st.button(SHOW, key=f"show {key}", on_click=given.update, args=({key: ""},))
     return Asked(text, choices, key in given, said)

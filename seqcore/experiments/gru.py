@@ -27,9 +27,9 @@ from seqcore.engine import Arms, Measure, stream, train
 from seqcore.knobs import knob, uses
 from seqcore.models import GRU, LSTM, RNN, Readout
 from seqcore.models.gru import CONVENTIONS
+from seqcore.probes import gates as probe
 from seqcore.probes.agreement import agreement, gap
 from seqcore.probes.clock import milliseconds
-from seqcore.probes.gates import half_life
 from seqcore.probes.reach import mean_reach
 from seqcore.record import Signal, Snapshot
 from seqcore.runs import Facts, Run
@@ -150,7 +150,7 @@ def leaks(config: Config) -> Snapshot:
         Signal("expected", ("arm", "later"), theory, {"arm": arms}),
     ]
     facts = {
-        "half_life": {arm: float(np.median([half_life(g).median() for g in row])) for arm, row in gates.items()},
+        "half_life": {arm: float(np.median([probe.half_life(g).median() for g in row])) for arm, row in gates.items()},
         "expected": {arm: math.log(0.5) / math.log(share) for arm, share in shares.items()},
     }
     return Snapshot(config, 0, signals, facts)
@@ -209,16 +209,7 @@ def lstm_step(moment: Snapshot, time: int, unit: int) -> Snapshot:
     facts: f, i, g, o, c, h; c_before, h_before; kept = f c_before, written = i g; read, the input in words.
     """
     inside = moment["inside"].isel(unit=unit).values  # (gate, time)
-    now = dict(zip(LSTM_GATES, inside[:, time].tolist()))
-    past = dict(zip(LSTM_GATES, inside[:, time - 1].tolist())) if time else dict.fromkeys(LSTM_GATES, 0.0)
-    facts = {
-        **now,
-        "c_before": past["c"],
-        "h_before": past["h"],
-        "kept": now["f"] * past["c"],
-        "written": now["i"] * now["g"],
-        **_where(moment, time, unit),
-    }
+    facts = {**probe.lstm_step(dict(zip(LSTM_GATES, inside)), time), **_where(moment, time, unit)}
     return Snapshot(moment.config, moment.step, [], facts)
 
 
@@ -346,7 +337,7 @@ def _sorted_lives(cell: GRU | LSTM, x: Tensor) -> np.ndarray:
 
     The first step, at which a cue is written, does not count.
     """
-    lives = torch.stack([half_life(gate) for gate in _keeping(cell, x)[:, 1:]])
+    lives = torch.stack([probe.half_life(gate) for gate in _keeping(cell, x)[:, 1:]])
     return lives.sort(dim=1, descending=True).values.median(dim=0).values.numpy()
 
 

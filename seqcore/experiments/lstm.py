@@ -282,14 +282,8 @@ def step(moment: Snapshot, time: int, unit: int) -> Snapshot:
     facts: f, i, g, o, c, h; c_before, h_before; kept = f c_before, written = i g; read, the input in words.
     """
     inside = moment["inside"].sel(unit=unit).values  # (gate, time)
-    now = dict(zip(GATES, inside[:, time].tolist()))
-    past = dict(zip(GATES, inside[:, time - 1].tolist())) if time else dict.fromkeys(GATES, 0.0)
     facts = {
-        **now,
-        "c_before": past["c"],
-        "h_before": past["h"],
-        "kept": now["f"] * past["c"],
-        "written": now["i"] * now["g"],
+        **probe.lstm_step(dict(zip(GATES, inside)), time),
         "read": moment["x"].ticks["time"][time],
         "time": time,
         "unit": unit,

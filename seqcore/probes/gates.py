@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -91,3 +91,20 @@ def _gru_jacobian(model: GRU) -> Tensor:
 
 
 JACOBIANS: dict[type, Callable[..., Tensor]] = {LSTM: _lstm_jacobian, GRU: _gru_jacobian}
+
+
+def lstm_step(inside: Mapping[str, Sequence[float]], time: int) -> dict[str, float]:
+    """What one unit of an LSTM does at one time step, counted from 0.
+
+    inside  f, i, g, o, c and h of the unit, each (time,)
+    Returns them at that step; c_before and h_before; kept = f c_before, written = i g.
+    """
+    now = {name: float(values[time]) for name, values in inside.items()}
+    before = {name: float(inside[name][time - 1]) if time else 0.0 for name in "ch"}
+    return {
+        **now,
+        "c_before": before["c"],
+        "h_before": before["h"],
+        "kept": now["f"] * before["c"],
+        "written": now["i"] * now["g"],
+    }
