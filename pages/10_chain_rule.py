@@ -70,8 +70,10 @@ def best_order(config):
     r"""Best order: long contexts are seen once or never, so there is too little to count.
 
     Counting estimates $P(x \mid c) = (n(c, x) + \alpha) / (n(c) + \alpha V)$: how often x followed the context c, where V
-    is the number of characters in the alphabet and α the smoothing. A longer context says more about the next character.
-    But of long contexts most occur a single time, and a new text brings contexts that never occurred.
+    is the number of characters in the alphabet and α the smoothing.
+
+    A longer context says more about the next character. But of long contexts most occur a single time, and a new text
+    brings contexts that never occurred.
     """
     with st.sidebar:
         page.upload("Or a text file of yours", "text", own_text, ("txt", "md", "csv", "srt"))

@@ -90,6 +90,8 @@ def one_window(config):
 def how_long(config):
     """How long: the held-out error falls while the window still sees too little, then rises with every needless weight.
 
+    A window of τ values has τ weights. They are fitted to one part of the series and tried on another, which was held out.
+
     A window that is too short has a *bias*: what it would need lies outside. Every further value brings one more weight,
     which is estimated from the same data: the *variance* grows, and weights begin to fit noise that will not come again.
     On the fitted part of a series more weights fit better.
@@ -209,9 +211,9 @@ def trained_to_run(config):
 def your_own_data(config):
     r"""Your own data: a table or a text of yours takes the place of the examples.
 
-    Until you upload one, *own numbers* holds a chaotic series, $x_{t+1} = 3.9\,x_t (1 - x_t)$. It has no noise at all. A line
-    explains only part of it, however long its window: the next value is a curve of the last one. A hidden layer finds that
-    curve. Numbers are scaled here: 1 is their variance while fitting.
+    Until you upload one, *own numbers* holds a chaotic series, $x_{t+1} = 3.9\,x_t (1 - x_t)$. It has no noise at all. A
+    line explains only part of it, however long its window: the next value is a curve of the last one. A hidden layer finds
+    that curve. Numbers are scaled here: 1 is their variance while fitting.
     """
     with st.sidebar:
         page.upload("A table (CSV): one column of numbers", "numbers", column, ["csv", "txt", "tsv"])

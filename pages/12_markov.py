@@ -74,9 +74,9 @@ def a_walk(config):
 def where_it_ends(config):
     r"""Where it ends: the powers of the table forget the start, at the pace of the second eigenvalue.
 
-    If the start is known with probabilities $p_0$ (a row), then $p_0 P$ holds those one step later, and $p_0 P^n$ those n steps
-    later. For most chains they end at π, the *stationary distribution*, $\pi = \pi P$, wherever the start was. What is left
-    of the start shrinks like $|\lambda_2|^n$, where λ₂ is the eigenvalue of P that is second in size.
+    If the start is known with probabilities $p_0$ (a row), then $p_0 P$ holds those one step later, and $p_0 P^n$ those n
+    steps later. For most chains they end at π, the *stationary distribution*, $\pi = \pi P$, wherever the start was. What
+    is left of the start shrinks like $|\lambda_2|^n$, where λ₂ is the eigenvalue of P that is second in size.
     """
     picture = page.picture(table, config)
     facts, stays = picture.facts, picture["stays"]
@@ -126,9 +126,10 @@ def where_it_ends(config):
 def which_order(config):
     """Which order: a model of the true order predicts best; a shorter one misses something, a longer one sees too little.
 
-    Now the source is known: it draws each symbol from the last k, and from nothing else. So the least possible loss is known
-    too, its *entropy rate*. Nine models count its symbols; model m looks at the last m, from 0 to 8. With every further symbol of
-    context there are more contexts to count, and the same data.
+    Now the source is known: it draws each symbol from the last k, and from nothing else. So the least possible loss is
+    known too, its *entropy rate*. Nine models count its symbols; model m looks at the last m, from 0 to 8.
+
+    With every further symbol of context there are more contexts to count, and the same data.
     """
     asked = page.question(
         "Which model predicts new symbols best?", ["One that looks back less than k", "Exactly k", "More than k"]

@@ -24,10 +24,10 @@ CHOICES = ["The newest few", "All of them, a little", f"The newest, and the lett
 def window_and_state(config):
     r"""Window and state: a window loses what is further back, a state of one letter never does.
 
-    The task: a letter, some noise, then `?`, which asks for the letter: `Awxw?a`. The wait is random, 12 steps on average as
-    the page opens. A window of the last τ symbols must guess when the letter lies outside: on endless rows that happens for
-    every τ. A **state** h is a memory that is updated at each step. By hand: $h_t = x_t$ if that is a letter, else
-    $h_t = h_{t-1}$.
+    The task: a letter, some noise, then `?`, which asks for the letter: `Awxw?a`. The wait is random, 12 steps on average
+    as the page opens. A window of the last τ symbols must guess when the letter lies outside: on endless rows that happens
+    for every τ. A **state** h is a memory that is updated at each step. By hand: $h_t = x_t$ if that is a letter, else $h_t
+    = h_{t-1}$.
     """
     picture = page.picture(least, config)
     facts = picture.facts
@@ -63,7 +63,8 @@ def two_ways_to_count(config):
     r"""Two ways to count: the lecture's state knows the past up to t − 1, ours up to t.
 
     Both describe the same model; only the indices differ by one. In the lecture the state that predicts $x_t$ is called
-    $h_t$. Here, as in torch, $h_t$ has already read $x_t$, and predicts $x_{t+1}$. The probability of a row is the same product.
+    $h_t$. Here, as in torch, $h_t$ has already read $x_t$, and predicts $x_{t+1}$. The probability of a row is the same
+    product.
     """
     left, right = st.columns(2)
     with left:
@@ -91,9 +92,10 @@ def two_ways_to_count(config):
 def untrained_memory(config):
     """Random weights: a state that was never trained fades, a window ends in a cliff.
 
-    What does a state still hold? A row begins with a letter, then come 24 symbols of noise. A *linear probe* tries to name each
-    symbol from the last state: a linear readout, fitted to half of the rows and tested on the others. More units hold more.
-    A low share says that no linear readout recovers the symbol. A window holds its τ symbols exactly, and nothing else.
+    What does a state still hold? A row begins with a letter, then come 24 symbols of noise. A *linear probe* tries to name
+    each symbol from the last state: a linear readout, fitted to half of the rows and tested on the others. More units hold
+    more. A low share says that no linear readout recovers the symbol. A window holds its τ symbols exactly, and nothing
+    else.
     """
     picture = page.picture(untrained, config)
     facts, (window, longer) = picture.facts, map(name, config.orders)
@@ -129,8 +131,8 @@ def trained(config):
     """Trained: the state answers after every wait, the windows only after those they see.
 
     A state and two windows learn from the same rows, with about as many weights. On average no window gets below its dotted
-    line, its least loss. The longer window sees nearly every letter, but has to learn each place by itself. With short waits
-    almost every letter is in sight, and a window does as well as a state.
+    line, its least loss. The longer window sees nearly every letter, but has to learn each place by itself. With short
+    waits almost every letter is in sight, and a window does as well as a state.
     """
     window, longer = map(name, config.orders)
 
@@ -157,8 +159,9 @@ def trained(config):
 def trained_to_forget(config):
     """What training keeps: the letter, which will be asked for, and of the noise only the newest few.
 
-    The state learns from the questions alone. Nobody tells it what to remember. Its memory has a fixed size, so it learns what
-    to forget.
+    The state learns from the questions alone. Nobody tells it what to remember.
+
+    Its memory has a fixed size, so it learns what to forget.
     """
     asked = page.question(
         f"Afterwards it reads a letter and {WAIT} symbols of noise. Which of these can still be read from it?", CHOICES

@@ -40,9 +40,9 @@ def states(signal, caption, **options):
 def one_cell(config):
     r"""One cell: the same weights at every step turn a character and the old state into a new state.
 
-    Unrolled over time, the network looks deep. But it is one cell, drawn once for every step, with the same $W_x$, $W_h$ and
-    $W_y$. Every box below is one unit's activation, a number from −1 to 1. From each state the network also guesses the next
-    character. It is not trained yet, so its guesses are poor.
+    Unrolled over time, the network looks deep. But it is one cell, drawn once for every step, with the same $W_x$, $W_h$
+    and $W_y$. Every box below is one unit's activation, a number from −1 to 1. From each state the network also guesses the
+    next character. It is not trained yet, so its guesses are poor.
     """
     with st.sidebar:
         page.upload("Or a text of yours, as a file", "text", own_text, ["txt", "md"])
@@ -76,9 +76,9 @@ def one_cell(config):
 def by_hand(config):
     """By hand: one unit at one step is a sum of weights times values, and a tanh.
 
-    The sum has a term for every number that stands for the character, one for every unit of the state before, and two biases.
-    With three units it can be checked on paper. Follow the result: it is the box of that unit and step in the drawing of the
-    scene before.
+    The sum has a term for every number that stands for the character, one for every unit of the state before, and two
+    biases. With three units it can be checked on paper. Follow the result: it is the box of that unit and step in the
+    drawing of the scene before.
     """
     picture = page.picture(inside, config)
     left, right = st.columns(2)
@@ -98,8 +98,10 @@ def by_hand(config):
 def an_echo(config):
     """An echo: change the first character, and every later state changes, less and less.
 
-    An untrained network reads a text twice. The second time the first character is another one, and all others are the same.
-    The difference goes from state to state through $W_h$. The curve shows its size, as a share of its size at the first step.
+    An untrained network reads a text twice. The second time the first character is another one, and all others are the
+    same. The difference goes from state to state through $W_h$.
+
+    The curve shows the size of the difference, as a share of its size at the first step.
     """
     asked = page.question("How many of the states change?", CHOICES)
     if not asked:
@@ -127,10 +129,10 @@ def an_echo(config):
 def nested(config):
     r"""Nested: written out, the state is a function of a function, and so its gradient is a product.
 
-    Put the equation into itself: $h_3 = \varphi(W_x x_3 + W_h\,\varphi(W_x x_2 + W_h\,\varphi(W_x x_1 + W_h h_0)))$, where φ is
-    tanh and biases are left out. *Backpropagation through time* follows the arrows backward. At every step the chain rule
-    brings one more factor, so a gradient that comes from far is a long product. All steps share one $W_h$, so its gradient is
-    a sum over time.
+    Put the equation into itself: $h_3 = \varphi(W_x x_3 + W_h\,\varphi(W_x x_2 + W_h\,\varphi(W_x x_1 + W_h h_0)))$, where
+    φ is tanh and biases are left out. *Backpropagation through time* follows the arrows backward. At every step the chain
+    rule brings one more factor, so a gradient that comes from far is a long product. All steps share one $W_h$, so its
+    gradient is a sum over time.
     """
     left, right = st.columns([5, 4], gap="medium")
     with left:
@@ -161,9 +163,9 @@ def nested(config):
 def trained(config):
     """Trained: with memory the network predicts new text far better, until it learns its text by heart.
 
-    Both networks guess the next character and start from the same weights; one has its memory cut, $W_h = 0$. **Perplexity**
-    is e to the loss: the number of equally likely characters a model is choosing between. On text that is not trained on it
-    falls and then rises again. So one keeps the best moment, not the last.
+    Both networks guess the next character and start from the same weights; one has its memory cut, $W_h = 0$.
+    **Perplexity** is e to the loss: the number of equally likely characters a model is choosing between. On text that is
+    not trained on it falls and then rises again. So one keeps the best moment, not the last.
     """
 
     def figures(moment):
@@ -189,8 +191,9 @@ def trained(config):
 def trained_to_write(config):
     """Trained to write: with memory it forms words, without it hardly any.
 
-    To write, the network samples each character from its own probabilities, and the character is fed back as the next input.
-    On the left it reads: more and more often its first guess is the right one. Rewind to the best moment and read there.
+    To write, the network samples each character from its own probabilities, and the character is fed back as the next
+    input. On the left it reads: more and more often its first guess is the right one. Rewind to the best moment and read
+    there.
     """
 
     def figures(moment):
@@ -212,8 +215,8 @@ def trained_to_write(config):
 def trained_to_remember(config):
     """Training changes: the echo lasts longer, and single units follow words.
 
-    Left: the activations while the network reads text it has not seen. Look for rows that change at spaces. Right: the echo of
-    the first character. It may rise above 1; then a small difference has grown.
+    Left: the activations while the network reads text it has not seen. Look for rows that change at spaces. Right: the echo
+    of the first character. It may rise above 1; then a small difference has grown.
     """
 
     def figures(moment):

@@ -37,8 +37,8 @@ def both_fates(config):
     *Jacobian*, the derivatives of one state by the state before. Here $a_s$ is what φ is applied to:
     ${\displaystyle \frac{dL}{dh_t} = \frac{dL}{dh_T} \prod_{s=t+1}^{T} \operatorname{diag}\big(\varphi'(a_s)\big)\, W}$
 
-    *Sigmoid vanishes, ReLU explodes*, says the lecture. A sigmoid's slope is at most ¼, so the gradient vanishes unless g is
-    far above 4. ReLU passes about half of the units, so g acts like g/√2. At gain 1 the gradient vanishes too, above √2
+    *Sigmoid vanishes, ReLU explodes*, says the lecture. A sigmoid's slope is at most ¼, so the gradient vanishes unless g
+    is far above 4. ReLU passes about half of the units, so g acts like g/√2. At gain 1 the gradient vanishes too, above √2
     it explodes, and unlike tanh, ReLU never saturates.
     """
     picture = page.picture(fates, config)
@@ -148,10 +148,10 @@ def three_rules(config):
 def gradient_check(config):
     r"""Gradient check: the definition of a derivative says whether backpropagation is right.
 
-    Backpropagation adds up one term a step:
-    ${\displaystyle \frac{dL}{dW_{ij}} = \sum_t \frac{dL}{dh_{t,i}}\, \varphi'(a_{t,i})\, h_{t-1,j}}$. Is the sum right? Move
-    this one weight w up and down by a small ε, and compute the loss twice, without any backward pass:
-    ${\displaystyle \frac{dL}{dw} \approx \frac{L(w+\varepsilon) - L(w-\varepsilon)}{2\varepsilon}}$
+    Backpropagation adds up one term a step: ${\displaystyle \frac{dL}{dW_{ij}} = \sum_t \frac{dL}{dh_{t,i}}\,
+    \varphi'(a_{t,i})\, h_{t-1,j}}$. Is the sum right? Move this one weight w up and down by a small ε, and compute the loss
+    twice, without any backward pass: ${\displaystyle \frac{dL}{dw} \approx \frac{L(w+\varepsilon) -
+    L(w-\varepsilon)}{2\varepsilon}}$
 
     With a large ε the error grows like ε². With a small one the two losses agree in almost every digit, and their
     difference has few digits left. The check costs two runs for each weight. Backpropagation gives all of them in one pass.

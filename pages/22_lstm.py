@@ -81,8 +81,8 @@ def six_equations(config):
     """Six equations: three gates and a candidate are computed alike, then come the cell and the state.
 
     The logistic function σ puts the forget gate f, the input gate i and the output gate o between 0 and 1. tanh puts the
-    candidate g between −1 and 1. ⊙ multiplies unit by unit: each unit has gates of its own. The weights of the four sums are
-    stacked, so one matrix product computes them all. They are the same at every step, however long the sequence is.
+    candidate g between −1 and 1. ⊙ multiplies unit by unit: each unit has gates of its own. The weights of the four sums
+    are stacked, so one matrix product computes them all. They are the same at every step, however long the sequence is.
     """
     facts = page.picture(lstm.six_lines, config).facts
     H, D = config.hidden, facts["inputs"]

@@ -58,9 +58,9 @@ def z_lets_in():
 def one_state(config):
     r"""One state: cell and hidden state are one, and a single gate decides what stays.
 
-    An LSTM carries two vectors from step to step, c and h. A gated recurrent unit (GRU) carries one, h. Where the LSTM has a
-    forget gate f and an input gate i, the GRU has one **update gate** z: z of the old state stays, and 1 − z of a candidate
-    n comes in, as if i = 1 − f. The **reset gate** r says how much of the past the candidate may use.
+    An LSTM carries two vectors from step to step, c and h. A gated recurrent unit (GRU) carries one, h. Where the LSTM has
+    a forget gate f and an input gate i, the GRU has one **update gate** z: z of the old state stays, and 1 − z of a
+    candidate n comes in, as if i = 1 − f. The **reset gate** r says how much of the past the candidate may use.
     """
     picture = page.picture(inside, config)
     drawings = st.columns(2, gap="medium")
@@ -91,8 +91,8 @@ def two_conventions(config):
     r"""Conventions: texts differ in what z = 1 means and in where r acts.
 
     *What z = 1 means.* Here, in torch and in Cho et al. (2014) it keeps the old state; in Chung et al. (2014) and in the
-    well-known drawing it lets the new one in. Since $1 - \sigma(a) = \sigma(-a)$, these are the same networks with the signs of
-    z's weights and biases turned round: **a positive bias remembers here and forgets there.**
+    well-known drawing it lets the new one in. Since $1 - \sigma(a) = \sigma(-a)$, these are the same networks with the
+    signs of z's weights and biases turned round: **a positive bias remembers here and forgets there.**
 
     *Where r acts.* torch and Keras reset after the product, $r \odot (W h + b)$; the papers before it, $W (r \odot h) + b$.
     These are different functions. ⊙ multiplies unit by unit, σ is the logistic function.
@@ -151,8 +151,8 @@ def in_digits(config):
 def a_memory_leaks(config):
     r"""A leak: what is left after k steps is a product of k gates, and a bias sets the gates.
 
-    If nothing new is written, $z^k$ of a unit's state is left after k steps. All weights are small before training, so a gate
-    stands near σ(bias). The **half-life** is the number of steps until half is left: ln ½ / ln z.
+    If nothing new is written, $z^k$ of a unit's state is left after k steps. All weights are small before training, so a
+    gate stands near σ(bias). The **half-life** is the number of steps until half is left: ln ½ / ln z.
     """
     asked = page.question(
         "The update gate of this GRU has the bias you set, 2 as the page opens. When is half of a memory gone?",
@@ -181,8 +181,8 @@ def a_memory_leaks(config):
 def what_it_costs(config):
     """Cost: three blocks of weights instead of four, and not always less time.
 
-    Every gate and every candidate needs one block of weights, as large as a whole RNN. A GRU has three, an LSTM four. But time
-    also depends on the code. The LSTM here runs in torch's own kernel, the GRU in this project's: measure it.
+    Every gate and every candidate needs one block of weights, as large as a whole RNN. A GRU has three, an LSTM four. But
+    time also depends on the code. The LSTM here runs in torch's own kernel, the GRU in this project's: measure it.
     """
     weights = page.picture(sizes, config).facts["weights"]
     left, right = st.columns(2)
@@ -247,10 +247,10 @@ def trained(config):
 def trained_gates(config):
     """Gates, trained: they divide the work, and a few units hold what will be asked.
 
-    For every cue a few units learn to stay open, with half-lives longer than the sequence; which they are depends on the cue.
-    Most units keep a few steps. The LSTM, whose gates begin nearly open at bias 4, keeps them so. In *temporal order*
-    half-lives of a quarter of the sequence are enough: a tenth of a memory can be read, and the candidate may write it anew,
-    which half-lives do not count.
+    For every cue a few units learn to stay open, with half-lives longer than the sequence; which they are depends on the
+    cue. Most units keep a few steps. The LSTM, whose gates begin nearly open at bias 4, keeps them so. In *temporal order*
+    half-lives of a quarter of the sequence are enough: a tenth of a memory can be read, and the candidate may write it
+    anew, which half-lives do not count.
     """
 
     def figures(moment):

@@ -55,8 +55,8 @@ def the_road(config):
     """The road back: before training no cell passes the gradient far, and one bias opens the gates.
 
     With torch's default weights the gates stand near one half. The gradient that arrives at the first step is then about as
-    small in all three cells: a step passes about 0.6 of it. **Having gates is not enough.** But LSTM and GRU have a gate that
-    keeps, and a bias moves it towards 1. The RNN has nothing to turn.
+    small in all three cells: a step passes about 0.6 of it. **Having gates is not enough.** But LSTM and GRU have a gate
+    that keeps, and a bias moves it towards 1. The RNN has nothing to turn.
     """
     picture, swept = page.picture(untrained, config), page.picture(by_bias, config)
     facts = picture.facts
@@ -92,8 +92,8 @@ def trained(config):
     """Trained: on adding the GRU is first, the LSTM comes later, and the RNN stays at knowing nothing.
 
     Default task: add two marked numbers out of 50. Over ten seeds the GRU got below a squared error of 0.05 in 200 to 250
-    steps, the LSTM in 450 to 1,050, the RNN never, nor in 2,000 steps with smaller rates. Gates at one half are enough here:
-    the second number is often near the end; it is easy to use, and this opens the gates for the first.
+    steps, the LSTM in 450 to 1,050, the RNN never, nor in 2,000 steps with smaller rates. Gates at one half are enough
+    here: the second number is often near the end; it is easy to use, and this opens the gates for the first.
     """
 
     def figures(moment):
@@ -167,9 +167,9 @@ def fair(config):
 def trained_with_shut_gates(config):
     """When gates do not help, trained: if only the first step matters and gates stand at one half, nobody learns.
 
-    Press *Latch, gates at ½*: nothing leads from near to far, and all three cells stay at guessing. Then *Latch, gates open*:
-    one bias is different, and LSTM and GRU are done in a few hundred steps. Nor must an RNN fail: at a learning rate of 0.01
-    it often learns a latch of 20 or 30 steps.
+    Press *Latch, gates at ½*: nothing leads from near to far, and all three cells stay at guessing. Then *Latch, gates
+    open*: one bias is different, and LSTM and GRU are done in a few hundred steps. Nor must an RNN fail: at a learning rate
+    of 0.01 it often learns a latch of 20 or 30 steps.
     """
 
     def figures(moment):

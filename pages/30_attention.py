@@ -1,7 +1,4 @@
-"""Self-attention: every word reads a weighted mean of what the others hand on.
-
-How well a query and a key match is one dot product; a softmax turns a row of them into weights.
-"""
+"""Self-attention: every word reads a weighted mean of what the others hand on."""
 
 import streamlit as st
 
@@ -131,10 +128,10 @@ def softmax(config):
 def turned(config):
     r"""By hand: the direction of q says which keys match, its length how much weight the best one gets.
 
-    Here d_k = 2, so a key is a point and a query is an arrow. The score $q \cdot k$ is positive on the arrow's side of the dashed
-    line, and zero on the line. Turn the arrow with the two sliders: the weights, $\operatorname{softmax}(q \cdot k / \sqrt{2})$,
-    follow. Make it longer in the same direction: the weight moves to the key that lies farthest along it. At (0, 0) all
-    scores are 0, and all weights are equal.
+    Here d_k = 2, so a key is a point and a query is an arrow. The score $q \cdot k$ is positive on the arrow's side of the
+    dashed line, and zero on the line. Turn the arrow with the two sliders: the weights, $\operatorname{softmax}(q \cdot k /
+    \sqrt{2})$, follow. Make it longer in the same direction: the weight moves to the key that lies farthest along it. At
+    (0, 0) all scores are 0, and all weights are equal.
     """
     picture = page.picture(plane, config)
     left, right = st.columns(2)
@@ -191,7 +188,9 @@ def values(config):
 def no_order(config):
     """No order: nothing here says where a word stands.
 
-    Attention compares words and adds up values. Neither a dot product nor a sum knows an order. To tell two places apart,
+    Attention compares words and adds up values.
+
+    Neither a dot product nor a sum knows an order. To tell two places apart,
     something has to break the symmetry: a causal mask does, and so do positions, which are added on a later page.
     """
     picture = page.picture(five_steps, config)

@@ -43,10 +43,10 @@ def with_option(draw, *option, choices):
 def one_query(config):
     r"""One query: without scaling one key gets nearly all the weight, by pure chance.
 
-    A *query* q and several *keys* k are lists of d_k random numbers. Each *score* is a dot product q · k, and a softmax turns
-    the scores into *weights* that add up to 1. No key is better than another. Still, without scaling (red) one key takes
-    almost all of the weight once d_k is large. With $\operatorname{softmax}(q K^\top / \sqrt{d_k})$ (blue) the weights are
-    about equally even at every d_k.
+    A *query* q and several *keys* k are lists of d_k random numbers. Each *score* is a dot product q · k, and a softmax
+    turns the scores into *weights* that add up to 1. No key is better than another. Still, without scaling (red) one key
+    takes almost all of the weight once d_k is large. With $\operatorname{softmax}(q K^\top / \sqrt{d_k})$ (blue) the
+    weights are about equally even at every d_k.
     """
     weights = page.picture(scaling.few_queries, config)["weights"]
 
@@ -73,10 +73,11 @@ def one_query(config):
 def spread(config):
     r"""Spread: a sum of d_k products spreads like √d_k, if their factors have variance 1.
 
-    A score is a sum of d_k products. If all entries are independent, with mean 0 and variance 1, each product has variance 1.
-    Variances of independent terms add up: $\operatorname{Var}(q \cdot k) = \sum_{i=1}^{d_k} \operatorname{Var}(q_i k_i) = d_k$.
-    The standard deviation, the *spread*, is √d_k. Dividing by √d_k brings it back to 1. Dividing by d_k leaves 1/√d_k, and
-    nearly equal weights. Do the entries have variance 1? That depends on how W_q and W_k are drawn (right picture).
+    A score is a sum of d_k products. If all entries are independent, with mean 0 and variance 1, each product has variance
+    1. Variances of independent terms add up: $\operatorname{Var}(q \cdot k) = \sum_{i=1}^{d_k} \operatorname{Var}(q_i k_i)
+    = d_k$. The standard deviation, the *spread*, is √d_k. Dividing by √d_k brings it back to 1. Dividing by d_k leaves
+    1/√d_k, and nearly equal weights. Do the entries have variance 1? That depends on how W_q and W_k are drawn (right
+    picture).
     """
     picture, starts = page.picture(scaling.sharpness, config), page.picture(scaling.starts, config)
 
@@ -127,9 +128,10 @@ def saturation(config):
     r"""Saturation: a softmax that gives all weight to one key does not move when its scores do.
 
     The *Jacobian* of the softmax says how far weight $p_i$ moves when score $s_j$ is raised:
-    $\partial p_i / \partial s_j = p_i (\delta_{ij} - p_j)$, where $\delta_{ij}$ is 1 if i = j and 0 otherwise. If one weight
-    is 1 and the others are 0, all entries of the Jacobian are 0. Then no gradient reaches this query, nor its keys through
-    it, whatever the loss is. Only the values still get a gradient.
+    $\partial p_i / \partial s_j = p_i (\delta_{ij} - p_j)$, where $\delta_{ij}$ is 1 if i = j and 0 otherwise.
+
+    If one weight is 1 and the others are 0, all entries of the Jacobian are 0. Then no gradient reaches this query, nor its
+    keys through it, whatever the loss is. Only the values still get a gradient.
     """
     asked = page.question(
         "At the d_k of the slider a score is raised a little. How far do the weights of the median query move without "
@@ -165,8 +167,10 @@ def saturation(config):
 def first_gradient(config):
     """First gradient: without scaling the first gradient is not smaller but larger, and few queries hold it.
 
-    It is often said that the gradient vanishes without scaling. For most queries it does. But all queries share W_q, and its
-    gradient is a sum over all of them. Where no key takes all the weight, a query keeps its gradient:
+    It is often said that the gradient vanishes without scaling. All queries share W_q, and its gradient is a sum over all
+    of them.
+
+    For most queries the gradient does vanish. But where no key takes all the weight, a query keeps its gradient:
     ∂L/∂q = scale · Kᵀ J ∂L/∂p. There the Jacobian J is not 0, the keys K have a length of about √d_k, and without scaling
     nothing divides by √d_k.
     """

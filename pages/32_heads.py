@@ -65,7 +65,9 @@ def one_reads_two(config):
     r"""One reads two: wherever a single softmax looks, an error stays.
 
     Give the share p to the first place and 1 − p to the second, and let a linear readout make the best of what arrives.
-    To *subtract* b from a, it multiplies what is read by a number m. Then one of these squares is at least 1:
+    To *subtract* b from a, it multiplies what is read by a number m.
+
+    Then one of these squares is at least 1:
 
     $$(1 - m\,p)^2 + (1 + m\,(1 - p))^2 \;\ge\; 1 \qquad\text{since } p,\ 1 - p \ge 0$$
 
@@ -189,14 +191,16 @@ def score(moment):
 def trained(config):
     """Trained: from equal weights and equal data, one head fails where several succeed.
 
-    The one head has h·d_k and h·d_v entries, so both have equally many weights. Nothing bypasses the attention. Of 40
-    starts of one head, with the sizes and the task this page opens with, 39 end near half of each, most of them within
-    300 steps: they know which two symbols it is, but not their order. Both answers were right in 6 to 20 % of cases by
-    then. A fixed rule, say *the smaller one first*, would reach 53 %; but both orders are equally likely, so the loss does
-    not reward it. The first seed on screen is the other one: it reads one neighbour and guesses the other.
+    The one head has h·d_k and h·d_v entries, so both have equally many weights. Nothing bypasses the attention.
 
-    *Values of two* entries can be enough: 10 of 12 starts had both answers right within 300 steps, and 2 stuck. *Keys of one*
-    are not: the product of two numbers is largest for the largest or the smallest key, so no query can prefer any other.
+    Of 40 starts of one head, with the sizes and the task this page opens with, 39 end near half of each, most of them
+    within 300 steps: they know which two symbols it is, but not their order. Both answers were right in 6 to 20 % of cases
+    by then. A fixed rule, say *the smaller one first*, would reach 53 %; but both orders are equally likely, so the loss
+    does not reward it. The first seed on screen is the other one: it reads one neighbour and guesses the other.
+
+    *Values of two* entries can be enough: 10 of 12 starts had both answers right within 300 steps, and 2 stuck. *Keys of
+    one* are not: the product of two numbers is largest for the largest or the smallest key, so no query can prefer any
+    other.
     """
     st.caption(f"**{config.task}:** {TASKS[config.task]}")
     asked = page.question(
@@ -242,9 +246,9 @@ def trained(config):
 def who_carries_what(config):
     """Trained heads: each carries one answer, and without it that answer is lost.
 
-    This is the same training. The maps show where each head looks at this moment, for one row that was never trained on. The
-    bars show what happens when the reads of one head are replaced by zeros, without any new training. Some starts end with
-    two heads on the same place, as in *Two heads, one place*.
+    This is the same training. The maps show where each head looks at this moment, for one row that was never trained on.
+    The bars show what happens when the reads of one head are replaced by zeros, without any new training. Some starts end
+    with two heads on the same place, as in *Two heads, one place*.
     """
     where = {
         "neighbours": "A diagonal beside the middle is a head that reads one neighbour.",

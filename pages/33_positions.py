@@ -162,7 +162,9 @@ def a_turn(config):
 def trained(config):
     """Trained: whoever has to know the order cannot learn it without positions.
 
-    Four encoders learn the same task; only their positions differ. Without any, the best they can do for *reverse* is to
+    Four encoders learn the same task; only their positions differ.
+
+    Without any, the best they can do for *reverse* is to
     name the commonest of the other nine digits, and that share can be computed exactly: the dotted line. Rotary scores know
     distances, not places, so one layer of them cannot reverse; two do better. For the *majority* of all bits a bag is
     enough.

@@ -175,8 +175,8 @@ def any_length(config):
     """Any length: the same weights read rows of every length in one pass, if padding is masked.
 
     No matrix of an encoder has the length of the sequence as a size. Rows of different lengths are filled up with *padding*
-    and read together. A mask tells attention which keys are padding; they get the weight 0. Then each row's outputs are those
-    of the row alone, up to rounding in the seventh digit. Read like tokens, padding changes the outputs of every row.
+    and read together. A mask tells attention which keys are padding; they get the weight 0. Then each row's outputs are
+    those of the row alone, up to rounding in the seventh digit. Read like tokens, padding changes the outputs of every row.
     """
     picture = page.picture(padding, config)
     page.show(
@@ -196,10 +196,11 @@ def any_length(config):
 def trained(config):
     """Trained: with a residual connection a deep stack learns; without one it does not.
 
-    Five encoders learn to reverse their input. They differ only in what stands around a sublayer. Two things go wrong
-    without a residual connection: the gradient has to pass through every sublayer, and each takes some of it; and after a
-    few sublayers all places hold nearly the same state. Layer normalisation fixes the first problem, not the second. At a
-    *High rate* it matters where the norm stands: pre-norm still learns.
+    Five encoders learn to reverse their input. They differ only in what stands around a sublayer.
+
+    Two things go wrong without a residual connection: the gradient has to pass through every sublayer, and each takes some
+    of it; and after a few sublayers all places hold nearly the same state. Layer normalisation fixes the first problem, not
+    the second. At a *High rate* it matters where the norm stands: pre-norm still learns.
     """
     asked = page.question(
         "Which of the five encoders learn nothing useful?",

@@ -121,9 +121,10 @@ def trained(config):
     """Trained: without a mask the training loss is wonderful, and worthless.
 
     Both decoders learn the same rows of a random source. After any past its next symbol is uncertain by its *entropy*, the
-    floor, in nats: no honest loss is lower, on average. Every batch here is fresh, so no row can be learned by heart. A
-    training loss below the floor then means one thing: the model saw the answer. The *honest* loss gives each guess only
-    the symbols before it.
+    floor, in nats: no honest loss is lower, on average. The *honest* loss gives each guess only the symbols before it.
+
+    Every batch here is fresh, so no row can be learned by heart. A training loss below the floor then means one thing: the
+    model saw the answer.
     """
     source = config.task == "Markov source"
     asked = source and page.question(
@@ -203,9 +204,9 @@ def it_writes(config):
     """Trained, it writes: symbol by symbol, and what it computed before stays true.
 
     A decoder writes one symbol, reads it back in, and writes the next. With the mask no place sees a later one, so its keys
-    and values can be kept (the *KV cache*): a row of T symbols takes T keys instead of T (T + 1) / 2. Without a mask each new
-    symbol changes what the old places saw. And it learned to copy what stands to the right: when it writes, nothing stands
-    there.
+    and values can be kept (the *KV cache*): a row of T symbols takes T keys instead of T (T + 1) / 2. Without a mask each
+    new symbol changes what the old places saw. And it learned to copy what stands to the right: when it writes, nothing
+    stands there.
     """
     facts = page.picture(sizes, config).facts
     T = facts["time"]

@@ -62,9 +62,9 @@ def two_texts(config):
 def who_asks(config):
     r"""Who asks whom: queries come from the decoder, keys and values from the encoder.
 
-    The encoder's output is the *memory*: a vector for each place of the source. While the decoder writes, its states ask and
-    the memory answers. M is 0 at *padding*, which fills up short sources, and 1 elsewhere. No causal mask is needed here:
-    the whole source is known. An untrained model asks too, but it looks anywhere.
+    The encoder's output is the *memory*: a vector for each place of the source. While the decoder writes, its states ask
+    and the memory answers. M is 0 at *padding*, which fills up short sources, and 1 elsewhere. No causal mask is needed
+    here: the whole source is known. An untrained model asks too, but it looks anywhere.
     """
     facts, first = page.picture(pairs, config).facts, page.picture(untrained, config)
     S, T, d, d_k, h = facts["inputs"], facts["outputs"], config.width, config.d_k, config.heads
@@ -146,9 +146,11 @@ def reading(config, moment, edited):
 def trained(config):
     """Trained: weight on a wrong place costs loss, and so the map forms.
 
-    Pairs are all that the model sees. A model without positions, trained beside it, sees all places alike: it can know which
-    digits there are, but not where. *Sorting* needs no order, and it learns that. *Dates*: look at the years it writes. With
-    *No encoder layer* the map cannot settle, since no place knows how long the source is.
+    Pairs are all that the model sees. Another model is trained beside it.
+
+    Without positions a model sees all places alike: it can know which digits there are, but not where. *Sorting* needs no
+    order, and it learns that. *Dates*: look at the years it writes. With *No encoder layer* the map cannot settle, since no
+    place knows how long the source is.
     """
     reverses = config.task == "reverse" and not config.shorter
     asked = reverses and page.question(
@@ -218,7 +220,7 @@ def own_words(config):
     page.play(run, config, figures)
 
 
-@page.scene("length", "task", "shorter", "beside", "steps", presets=PADDING)
+@page.scene("length", "task", "shorter", "steps", presets=PADDING)
 def padded(config):
     """Trained, padded: without a mask a model copes with the padding it knows, and with no other.
 
@@ -226,13 +228,8 @@ def padded(config):
     rows; one is told by the mask where each source ends. Trained to the end both are perfect with the padding they know.
     Only when its amount changes does the model without a mask fail.
     """
+    config = config.but(beside="no padding mask", shorter=config.shorter or min(4, config.length - 2))
     picture = page.picture(pairs, config)
-    if config.beside != "no padding mask" or not picture.facts["ragged"]:
-        st.info(
-            "Press *Padding* above: it trains a model without padding mask beside the other, on mixed lengths.",
-            icon="☝️",
-        )
-        return
 
     def figures(moment):
         left, right = st.columns(2)

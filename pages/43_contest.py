@@ -53,9 +53,11 @@ def needle(config):
     """Trained: one look from the question finds the value; most recurrent cells never learn to keep it.
 
     Noise hides one value, in the first quarter, after a marker. The last token asks for it. All see the same batches; the
-    two LSTMs start from the same weights but for the bias. The RNN, the GRU and the LSTM as torch draws it get no gradient
-    that tells them to keep the start. With its forget gates open from the start an LSTM comes close, so this is about paths.
-    The contest is fair in width and batches, not in what is known about starting an LSTM.
+    two LSTMs start from the same weights but for the bias.
+
+    The RNN, the GRU and the LSTM as torch draws it get no gradient that tells them to keep the start. With its forget gates
+    open from the start an LSTM comes close, so this is about paths. The contest is fair in width and batches, not in what
+    is known about starting an LSTM.
     """
     asked = page.question(
         "Who has learned to answer at the end?",
@@ -183,10 +185,11 @@ def what_waits(config):
 def the_clock(config):
     """The clock: on one core nothing is done at once, and beyond T = d the work T² d is more than T d².
 
-    One layer of each kind, forward and backward, on this machine. Attention wins on hardware that does thousands of things
-    at the same time; that is not measured here. Which recurrent cell is fastest is not in its equations: a clock times a
-    *kernel*, the code that computes them. torch.nn.GRU has the same equations as the GRU here. The encoder's projections and
-    its feed-forward network cost T d² as well.
+    One layer of each kind, forward and backward, on this machine.
+
+    Attention wins on hardware that does thousands of things at the same time; that is not measured here. Which recurrent
+    cell is fastest is not in its equations: a clock times a *kernel*, the code that computes them. torch.nn.GRU has the
+    same equations as the GRU here. The encoder's projections and its feed-forward network cost T d² as well.
     """
     asked = page.question(
         "Which is fastest for the longest sequence?", ["the encoder layer", "a GRU", "the RNN or the LSTM"]

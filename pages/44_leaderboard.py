@@ -1,5 +1,7 @@
 """All models, one source: who comes how near to the best possible, and what it costs."""
 
+import streamlit as st
+
 from seqcore.experiments.leaderboard import HELD_OUT, Config, run, shared
 from view import page
 
@@ -24,8 +26,9 @@ def trained_together(config):
     """Trained together: a Markov chain reaches the floor only if the source looks back one symbol.
 
     All models see the same batches. Each symbol is drawn with probabilities that depend on the last few symbols, so the
-    least possible loss is known: the *floor*, in *nats*, units of −ln P(symbol). The Markov chain is the table of counts for
-    one symbol. *Counts* and *window* are told how far the source looks back; RNN, LSTM, GRU and attention have to find out.
+    least possible loss is known: the *floor*, in *nats*, units of −ln P(symbol). The Markov chain is the table of counts
+    for one symbol. *Counts* and *window* are told how far the source looks back; RNN, LSTM, GRU and attention have to find
+    out.
     """
 
     def figures(moment):
@@ -45,8 +48,10 @@ def trained_together(config):
 def what_it_costs(config):
     """What it costs: near the floor the models differ in parameters and in time.
 
-    The time is that of the processor on this machine, now, so this training is your own: press Train. Counting
-    takes the least time; but its table has a row for every context, six times as many with each symbol it looks back.
+    The time is that of the processor on this machine, now, so this training is your own: press Train.
+
+    Counting takes the least time; but its table has a row for every context, six times as many with each symbol it looks
+    back.
     """
     asked = page.question(
         "Which of the models needs the most processor time for this training?",
@@ -57,14 +62,17 @@ def what_it_costs(config):
 
     def figures(moment):
         excess, facts = moment["excess"].isel(seed=0), moment.facts
-        page.table(
-            ("model", "above the floor, nats", "parameters", "processor seconds"),
-            *(
-                (name, f"{excess.sel(arm=name).values[-1]:.3f}", f"{facts['parameters'][name]:,}", f"{seconds:.2f}")
-                for name, seconds in facts["seconds"].items()
-            ),
-        )
-        curves(moment)
+        left, right = st.columns(2)
+        with left:
+            page.table(
+                ("model", "above the floor", "parameters", "seconds"),
+                *(
+                    (name, f"{excess.sel(arm=name).values[-1]:.3f}", f"{facts['parameters'][name]:,}", f"{seconds:.2f}")
+                    for name, seconds in facts["seconds"].items()
+                ),
+            )
+        with right:
+            curves(moment)
         if moment.step == config.steps:
             slowest = max(facts["seconds"], key=facts["seconds"].get)
             groups = {"RNN": "a recurrent network", "LSTM": "a recurrent network", "GRU": "a recurrent network"}

@@ -132,8 +132,12 @@ class Reader:
         return self
 
     def sentence(self) -> str:
-        """The sentence of the scene that is open."""
+        """The sentence of the scene that is open, or its title while a question waits."""
         return self.page.locator("[data-testid=stMain] h4").first.inner_text()
+
+    def stands_at(self, title: str, sentence: str) -> bool:
+        """Is this scene open?"""
+        return self.sentence().lower()[:12] in (title.lower()[:12], sentence.lower()[:12])
 
     def button(self, name: str):
         """One of the buttons of the page's first experiment: "play", "step" or "reset"."""

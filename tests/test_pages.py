@@ -231,10 +231,25 @@ def test_an_answer_is_kept_and_judged_by_the_numbers_on_screen():
     path, number = GRADIENTS, 3
     app = open_scene(open_page(path), number)
     assert not charts_of(app), "the picture waits for the answer"
+    title, sentence, _ = scenes_of(path)[number - 1]
+    words = [markdown.value.lower() for markdown in app.markdown]
+    assert f"#### {title.lower()}" in words
+    assert not any(sentence.lower() in each for each in words), "nor does the sentence give it away"
     show(app)
+    assert f"#### {sentence.lower()}" in [markdown.value.lower() for markdown in app.markdown]
     assert charts_of(app)
     told = [info.value for info in app.info]
     assert any("textbook" in each or "mean square" in each or "Lyapunov" in each for each in told)
+
+
+def test_a_scene_that_asks_nothing_for_these_knobs_says_its_sentence():
+    path = next(path for path in PAGES if path.stem == "41_decoder")
+    title, sentence, _ = scenes_of(path)[2]
+    app = open_page(path, scene="3", task="reverse", length="8", width="64")
+    fine(app)
+    said = [markdown.value.lower() for markdown in app.markdown]
+    assert f"#### {sentence.lower()}" in said
+    assert f"#### {title.lower()}" not in said
 
 
 def test_words_of_an_address_are_shown_and_not_obeyed():

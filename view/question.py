@@ -42,9 +42,16 @@ class Asked:
             st.info(f"You said *{self.choice}*; here it is: **{verdict}**. {because}", icon="📏")
 
 
+def waits(draw: Callable) -> bool:
+    """Has a scene a question that the reader has not answered yet, and has not asked to be shown?"""
+    first = f"{router.here()} {draw.__name__} question 1"
+    return "question" in draw.__code__.co_names and first not in st.session_state.get("answers", {})
+
+
 def question(text: str, choices: Iterable[str]) -> Asked:
     """Ask before showing: what follows in the scene waits for `if asked:`. The answer is kept for the session."""
     choices = tuple(choices)
+    visit.current().asked = True
     given: dict[str, str] = st.session_state.setdefault("answers", {})
     # by its place, since its words may name a knob that is turned
     key = f"{router.here()} {visit.current().key('question')}"

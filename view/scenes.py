@@ -26,7 +26,7 @@ import streamlit as st
 from seqcore import knobs
 from seqcore.knobs import Knob
 from seqcore.runs import Cancelled, cancelled_if
-from view import address, course, panel, pictures, reader, router, trouble, visit
+from view import address, course, panel, pictures, question, reader, router, trouble, visit
 from view.desk import desk
 from view.plain import plain
 
@@ -126,7 +126,7 @@ def _draw(here: visit.Visit, docstring: str, config: type[knobs.Config], scenes:
     # The scene before the side panel: the picture is what the reader waits for.
     opened = scenes if page.scene == address.ALL else [scenes[int(page.scene) - 1]]
     for each in opened:
-        here.part = each.draw.__name__
+        here.part, here.asked = each.draw.__name__, False
         _scene(each, turned, chosen, divided=len(opened) > 1)
     course.seen().update((router.here(), each.title) for each in opened)
     course.remember(page.scene)
@@ -141,9 +141,17 @@ def _scene(each: Scene, turned: Mapping[str, Knob], chosen: knobs.Config, divide
     """One scene; an error in it is told in words, and the rest of the page stands."""
     if divided:
         st.divider()
-    st.markdown(f"#### {each.sentence[:1].upper()}{each.sentence[1:]}")
-    if each.prose:
-        st.markdown(each.prose)
+    # The sentence to take home, and what explains it, are the answer: while a question waits there are the title and the
+    # first paragraph, which says what the question is about.
+    waits = question.waits(each.draw)
+    setting, _, explained = each.prose.partition("\n\n")
+    heading = st.empty()
+    heading.markdown(f"#### {each.title if waits else _capital(each.sentence)}")
+    if setting:
+        st.markdown(setting)
+    rest = st.empty()
+    if explained and not waits:
+        rest.markdown(explained)
     if each.presets:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown("**Try:**", width="content")
@@ -152,6 +160,13 @@ def _scene(each: Scene, turned: Mapping[str, Knob], chosen: knobs.Config, divide
                 st.button(name, key=key, on_click=address.turn, args=(turned, dict(changes)))
     with trouble.told(f"scene {each.title} of {router.here()}"):
         each.draw(chosen)
+    if waits and not visit.current().asked:  # for these knobs the scene asks nothing
+        heading.markdown(f"#### {_capital(each.sentence)}")
+        rest.markdown(explained)
+
+
+def _capital(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}"
 
 
 def complain() -> None:

@@ -16,6 +16,7 @@ class Visit:
     options  view options that were drawn already, by name
     slot     where complaints about the address stand
     plays    how many trainings stand on the page so far
+    asked    was a question asked in the scene that is drawn?
     """
 
     part: str = ""
@@ -24,6 +25,7 @@ class Visit:
     options: set[str] = field(default_factory=set)
     slot: Any = None
     plays: int = 0
+    asked: bool = False
     _count: Counter = field(default_factory=Counter)
 
     def key(self, name: str) -> str:
