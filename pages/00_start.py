@@ -27,8 +27,7 @@ def course(config):
 
     left, right = st.columns([9, 11], gap="large")
     with left:
-        page.begin()
-        page.drawing(page.course_map())
+        page.drawing(page.course_map(page.begin()))
     with right:
         page.play(shared, config, figures)
 

@@ -13,7 +13,7 @@ HEART = "the river ran past the old mill"
 
 def along(config):
     """The places of the sentence's characters, for an axis."""
-    return 1, len(config.sentence)
+    return 1, len(config.letters)
 
 
 @page.scene(

@@ -16,9 +16,12 @@ def limits(facts):
     return {"knows nothing": facts["baseline"], "best possible": facts["floor"]}
 
 
-@page.scene("text", presets={"The story": {}, "A text that swings": {"text": "ab" * 40}})
+@page.scene(
+    *("sentence", "text"),
+    presets={"The story": {}, "A pair it never had": {"sentence": "the xylophone"}, "Swinging": {"text": "ab" * 40}},
+)
 def one_table(config):
-    r"""One table: the probability of a text is a product of entries of one table.
+    r"""One table: the probability of a sentence is a product of entries of one table.
 
     In general each character depends on all before it. A *Markov chain* keeps only the last one:
     $P(x_1 \dots x_T) = P(x_1) \prod_{t=2}^{T} P(x_t \mid x_{t-1})$. So a table is enough: a row for each character, with
@@ -37,15 +40,17 @@ def one_table(config):
         page.show(charts.heat, matrix["P"], title="The table P(next | this)", caption=caption, **options)
     with right:
         caption = "π of the first character, then one entry of the table for each step."
-        options = dict(
-            x="time", span=(0, 1), height=230, title="The beginning of the text, factor by factor", caption=caption
-        )
+        options = dict(x="time", span=(0, 1), height=230, title="The sentence, factor by factor", caption=caption)
         page.show(charts.bars, picture["next"], **options)
         shown = r" \cdot ".join(f"{value:.3f}" for value in picture["next"].values[:4])
         mantissa, exponent = f"{facts['product']:.1e}".split("e")
-        st.latex(rf"P = {shown} \cdots = {mantissa} \times 10^{{{int(exponent)}}}")
+        product = rf"{mantissa} \times 10^{{{int(exponent)}}}" if facts["product"] else "0"
+        st.latex(rf"P = {shown} \cdots = {product}")
         st.caption(
-            f"Perplexity {facts['perplexity']:.2f}: on average as uncertain as a choice among so many equally likely characters."
+            f"“{page.plain(facts['never'])}” never occurs in the text: its entry is 0, and so is the product."
+            if facts["never"]
+            else f"Perplexity {facts['perplexity']:.2f}: on average as uncertain as a choice among so many equally likely "
+            "characters."
         )
 
 

@@ -26,8 +26,8 @@ def window_and_state(config):
 
     The task: a letter, some noise, then `?`, which asks for the letter: `Awxw?a`. The wait is random, 12 steps on average
     as the page opens. A window of the last τ symbols must guess when the letter lies outside: on endless rows that happens
-    for every τ. A **state** h is a memory that is updated at each step. By hand: $h_t = x_t$ if that is a letter, else $h_t
-    = h_{t-1}$.
+    for every τ. A **state** h is a memory that is updated at each step. By hand: $h_t = x_t$ if that is a letter, else
+    $h_t = h_{t-1}$.
     """
     picture = page.picture(least, config)
     facts = picture.facts

@@ -148,10 +148,10 @@ def three_rules(config):
 def gradient_check(config):
     r"""Gradient check: the definition of a derivative says whether backpropagation is right.
 
-    Backpropagation adds up one term a step: ${\displaystyle \frac{dL}{dW_{ij}} = \sum_t \frac{dL}{dh_{t,i}}\,
-    \varphi'(a_{t,i})\, h_{t-1,j}}$. Is the sum right? Move this one weight w up and down by a small ε, and compute the loss
-    twice, without any backward pass: ${\displaystyle \frac{dL}{dw} \approx \frac{L(w+\varepsilon) -
-    L(w-\varepsilon)}{2\varepsilon}}$
+    Backpropagation adds up one term a step:
+    $\displaystyle \frac{dL}{dW_{ij}} = \sum_t \frac{dL}{dh_{t,i}}\, \varphi'(a_{t,i})\, h_{t-1,j}$. Is the sum right? Move
+    this one weight w up and down by a small ε, and compute the loss twice, without any backward pass:
+    $\displaystyle \frac{dL}{dw} \approx \frac{L(w+\varepsilon) - L(w-\varepsilon)}{2\varepsilon}$.
 
     With a large ε the error grows like ε². With a small one the two losses agree in almost every digit, and their
     difference has few digits left. The check costs two runs for each weight. Backpropagation gives all of them in one pass.
@@ -258,6 +258,7 @@ def a_way_out(config):
 
     Both also compute a *candidate*, the new value. For small states the slope can be predicted, from the eigenvalues
     λ(W) of the candidate's weights:
+
     - LSTM: $\log_{10} \max |\text{forget} + \text{input} \cdot \text{output} \cdot \lambda(W)|$
     - GRU: $\log_{10} \max |\text{update} + (1 - \text{update}) \cdot \text{reset} \cdot \lambda(W)|$
     """

@@ -129,9 +129,9 @@ def turned(config):
     r"""By hand: the direction of q says which keys match, its length how much weight the best one gets.
 
     Here d_k = 2, so a key is a point and a query is an arrow. The score $q \cdot k$ is positive on the arrow's side of the
-    dashed line, and zero on the line. Turn the arrow with the two sliders: the weights, $\operatorname{softmax}(q \cdot k /
-    \sqrt{2})$, follow. Make it longer in the same direction: the weight moves to the key that lies farthest along it. At
-    (0, 0) all scores are 0, and all weights are equal.
+    dashed line, and zero on the line. Turn the arrow with the two sliders: the weights follow,
+    $\operatorname{softmax}(q \cdot k / \sqrt{2})$. Make it longer in the same direction: the weight moves to the key that
+    lies farthest along it. At (0, 0) all scores are 0, and all weights are equal.
     """
     picture = page.picture(plane, config)
     left, right = st.columns(2)

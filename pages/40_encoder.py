@@ -196,11 +196,11 @@ def any_length(config):
 def trained(config):
     """Trained: with a residual connection a deep stack learns; without one it does not.
 
-    Five encoders learn to reverse their input. They differ only in what stands around a sublayer.
+    Five encoders learn to reverse their input. Around a sublayer they have a residual connection, layer normalisation,
+    both, or nothing.
 
-    Two things go wrong without a residual connection: the gradient has to pass through every sublayer, and each takes some
-    of it; and after a few sublayers all places hold nearly the same state. Layer normalisation fixes the first problem, not
-    the second. At a *High rate* it matters where the norm stands: pre-norm still learns.
+    Without a residual connection each sublayer takes some of the gradient, and soon all places are alike. LayerNorm mends
+    only the first.
     """
     asked = page.question(
         "Which of the five encoders learn nothing useful?",
@@ -217,7 +217,7 @@ def trained(config):
     def figures(moment):
         left, right = st.columns(2)
         with left:
-            page.losses(moment, height=220)
+            page.losses(moment, height=180)
         with right:
             page.progress(
                 moment,
@@ -226,7 +226,7 @@ def trained(config):
                 rules={"guessing": moment.facts["chance"]},
                 title="Share of right answers",
                 caption="On new sequences. Every token has to come out at its mirrored place.",
-                height=220,
+                height=180,
             )
         if moment.step == config.steps:
             learned = moment.facts["learned"]
@@ -242,7 +242,7 @@ def trained(config):
     page.play(run, config, figures)
     st.caption(
         "At this size and the usual rate a residual connection alone is enough, and where layer normalisation stands makes no "
-        "difference."
+        "difference. At a *High rate* it does: pre-norm still learns."
     )
 
 

@@ -90,7 +90,7 @@ def three_sublayers(config):
             ("Q, cross", f"(B, {h}, {T}, {d_k})" if S else "none", "2 · the decoder asks"),
             ("K, V, cross", f"(B, {h}, {S}, {d_k})" if S else "none", "the encoder's memory answers"),
             ("weights, cross", f"(B, {h}, {T}, {S})" if S else "none", "no mask: the whole source is known"),
-            ("inside FFN", f"(B, {T}, {2 * d})", f"{3 if S else 2} · each place by itself"),
+            ("inside FFN", f"(B, {T}, {step.facts['feedforward']})", f"{3 if S else 2} · each place by itself"),
             ("logits", f"(B, {T}, {V})", "a guess of the next symbol at every place"),
         )
         page.metrics(

@@ -5,8 +5,9 @@ One network reads, another writes, and attention joins them. Pairs of texts are 
 
 import streamlit as st
 
-from seqcore.experiments.translation import Config, examples, pairs, run, translate, untrained
+from seqcore.experiments.translation import Config, examples, pairs, run, stack, translate, untrained, writing
 from view import charts, page
+from view import stack as draw
 
 OWN = {
     "reverse": ("digits", "Digits to reverse"),
@@ -58,7 +59,7 @@ def two_texts(config):
         )
 
 
-@page.scene("length", "width", "heads", "task", presets=SAMPLES)
+@page.scene("length", "width", "heads", "task", "encoder_layers", "decoder_layers", presets=SAMPLES)
 def who_asks(config):
     r"""Who asks whom: queries come from the decoder, keys and values from the encoder.
 
@@ -66,20 +67,16 @@ def who_asks(config):
     and the memory answers. M is 0 at *padding*, which fills up short sources, and 1 elsewhere. No causal mask is needed
     here: the whole source is known. An untrained model asks too, but it looks anywhere.
     """
-    facts, first = page.picture(pairs, config).facts, page.picture(untrained, config)
-    S, T, d, d_k, h = facts["inputs"], facts["outputs"], config.width, config.d_k, config.heads
-    left, right = st.columns(2)
+    facts, first, whole = (page.picture(of, config) for of in (pairs, untrained, stack))
+    S, T, d_k, h = facts.facts["inputs"], facts.facts["outputs"], config.d_k, config.heads
+    left, right = st.columns([4, 5], gap="medium")
     with left:
-        st.latex(rf"A = \text{{softmax}}\!\left(\frac{{Q K^\top}}{{\sqrt{{{d_k}}}}} + \log M\right)")
-        page.ledger(
-            ("source", f"(B, {S})", "symbols, padded to the longest; B rows"),
-            ("memory", f"(B, {S}, {d})", "what the encoder makes of them"),
-            ("target, one step late", f"(B, {T})", "start sign, then the symbols so far"),
-            ("Q", f"(B, {h}, {T}, {d_k})", "from the decoder"),
-            ("K, V", f"(B, {h}, {S}, {d_k})", "from the encoder"),
-            ("A", f"(B, {h}, {T}, {S})", "each row adds up to one"),
-            ("M", f"(B, 1, 1, {S})", "padding mask"),
-            ("logits", f"(B, {T}, {first.facts['vocabulary']})", "a guess at every output place"),
+        last = len(whole.facts["written"])
+        symbol = page.view_option("symbol", "The decoder writes symbol", min(3, last), 1, last)
+        page.drawing(
+            draw.transformer(writing(whole, symbol)),
+            "Untrained. Numbers: root mean square of all entries there. Bars: weights of the last cross-attention, mean of the "
+            "heads; the longest is the largest.",
         )
     with right:
         written = f"“{page.plain(first.facts['written'])}”" if first.facts["written"] else "nothing"
@@ -90,14 +87,22 @@ def who_asks(config):
             y="output",
             title="Where a model looks that has learned nothing",
             caption=f"Attention of the decoder, random weights, mean of the heads. It writes {written}.",
+            height=220,
         )
-        page.metrics(
-            Weights=f"{first.facts['parameters']:,}",
-            Knows_nothing=(
-                f"{facts['baseline']:.3f} nats",
-                "A symbol, for a decoder that does not look at the source.",
-            ),
+        st.latex(rf"A = \text{{softmax}}\!\left(\frac{{Q K^\top}}{{\sqrt{{{d_k}}}}} + \log M\right)")
+        page.ledger(
+            ("Q", f"(B, {h}, {T}, {d_k})", "from the decoder; B rows"),
+            ("K, V", f"(B, {h}, {S}, {d_k})", "from the encoder"),
+            ("A", f"(B, {h}, {T}, {S})", "each row adds up to one"),
+            ("M", f"(B, 1, 1, {S})", "padding mask"),
         )
+    page.metrics(
+        Weights=f"{first.facts['parameters']:,}",
+        Knows_nothing=(
+            f"{facts.facts['baseline']:.3f} nats",
+            "A symbol, for a decoder that does not look at the source.",
+        ),
+    )
     page.badge(first.facts["agreement"])
 
 
@@ -106,7 +111,8 @@ def reading(config, moment, edited):
     if "parameters" not in moment:
         st.info("Weights are kept of the newest moment only: move on to the newest step to let it read.", icon="⏭️")
         return
-    sizes, columns = page.picture(pairs, config).facts, st.columns(4)
+    sizes, drawn = page.picture(pairs, config).facts, st.container()
+    columns = st.columns(4 if edited else [3, 2, 4, 1])
     row, place, arm = 1, 1, config.arms[0]
     with columns[0]:
         text = page.view_option(*OWN[config.task], config.sample, high=40)
@@ -125,10 +131,10 @@ def reading(config, moment, edited):
     except ValueError as wrong:
         st.warning(f"{page.plain(wrong)}. Write something else; the training goes on.", icon="✏️")
         return
-    facts, maps = told.facts, dict(x="input", y="output", height=240)
+    facts, maps = told.facts, dict(x="input", y="output", height=170, legend=False)
     wanted = facts["wanted"]
     verdict = "" if wanted is None else " ✓" if wanted == facts["written"] else f" ✗ wanted `{wanted}`"
-    left, right = st.columns(2) if edited else (st.container(), None)
+    left, right = drawn.columns(2) if edited else (drawn, None)
     with left:
         st.markdown(f"by itself it writes `{facts['written'] or 'nothing'}`{verdict}")
         caption = f"Where this head looks while it writes, by the weights of step {moment.facts['measured']}. Dots are padding."
@@ -163,7 +169,7 @@ def trained(config):
     def figures(moment):
         left, right = st.columns([2, 3])
         with left:
-            page.losses(moment, height=240)
+            page.losses(moment, height=170)
         with right:
             reading(config, moment, edited=False)
         if reverses and moment.step == config.steps:

@@ -23,6 +23,7 @@ R = TypeVar("R")
 C = TypeVar("C", bound="Config")
 
 TEXT_LIMIT = 10_000
+SENTENCE = "the miller met her on the bridge"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Knob:
     scale    "linear" or "log": how a widget lays the numbers out
     group    the heading the widget stands under
     help     a sentence more
+    shared   one value for all experiments that have it: what a reader chooses for one is chosen for all
     """
 
     name: str
@@ -49,6 +51,7 @@ class Knob:
     scale: str = "linear"
     group: str = ""
     help: str = ""
+    shared: bool = False
 
     @property
     def kind(self) -> str:
@@ -146,15 +149,29 @@ def knob(
     scale: str = "linear",
     group: str = "",
     help: str = "",
+    shared: bool = False,
 ) -> Any:
     """A dataclass field that is a knob; the arguments are those of `Knob`, whose name is the field's."""
     if isinstance(default, str) and not choices and high is None:
         high = TEXT_LIMIT
     options: dict[str, Any] = dict(
-        label=label, low=low, high=high, step=step, choices=tuple(choices), scale=scale, group=group, help=help
+        label=label,
+        low=low,
+        high=high,
+        step=step,
+        choices=tuple(choices),
+        scale=scale,
+        group=group,
+        help=help,
+        shared=shared,
     )
     Knob(name="?", default=default, **options).check(default)
     return dataclasses.field(default=default, metadata={"knob": options})
+
+
+def sentence(help: str, high: int = 120, group: str = "Data") -> Any:
+    """A dataclass field for the sentence that all experiments read that read one: `SENTENCE`, or the reader's own."""
+    return knob(SENTENCE, "Sentence", high=high, group=group, help=help, shared=True)
 
 
 @dataclass(frozen=True)

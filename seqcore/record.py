@@ -35,6 +35,7 @@ class Signal:
     axes: tuple[str, ...]
     values: np.ndarray
     ticks: Mapping[str, Ticks] = field(default_factory=dict)
+    taken: tuple[Mapping[str, int], ...] = ()  # what was selected to make it, one after the other
 
     if TYPE_CHECKING:  # anything that is as good as an array, or as labels, may be given
 
@@ -73,7 +74,9 @@ class Signal:
             raise KeyError(f"{self.name} has no axis {sorted(unknown)}; its axes are {self.axes}")
         index = tuple(where.get(axis, slice(None)) for axis in self.axes)
         kept = tuple(axis for axis in self.axes if axis not in where)
-        return Signal(self.name, kept, self.values[index], {axis: self.ticks[axis] for axis in kept})
+        selected = Signal(self.name, kept, self.values[index], {axis: self.ticks[axis] for axis in kept})
+        object.__setattr__(selected, "taken", (*self.taken, where))
+        return selected
 
     def sel(self, **where: Tick) -> Signal:
         """Like `isel`, by tick instead of index: `loss.sel(arm="scaled")`. ValueError for a tick it does not have."""
@@ -84,6 +87,13 @@ class Signal:
                 raise ValueError(f"{self.name}: {tick!r} is not on axis {axis!r}, which has {tuple(ticks)}")
             indices[axis] = ticks.index(tick)
         return self.isel(**indices)
+
+    def again(self, moment: Snapshot) -> Signal:
+        """The same part of this signal as it is at another moment. KeyError or IndexError if it is not there."""
+        found = moment[self.name]
+        for where in self.taken:
+            found = found.isel(**where)
+        return found
 
     @property
     def nbytes(self) -> int:

@@ -1,10 +1,11 @@
 """The glossary as data: what every symbol on screen means, along which axes it runs, and how it is coloured.
 
-Charts take their titles and scales from here, so one name has one meaning on all pages.
+Charts take their titles and scales from here, so one name has one meaning on all pages; and prose its words.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -250,6 +251,102 @@ AXES: dict[str, str] = {
     "sublayer": "",
     "k": "k: places to go on",
     "answer": "",
+}
+
+# A term as it stands in the prose of scenes, in the singular or the plural -> what it is, in one plain sentence.
+WORDS: Mapping[str, str] = {
+    # probability and loss
+    "nats": "Units of −ln P, with the natural logarithm: what has probability 1/e costs one, or 1.44 bits.",
+    "loss": "How wrong a model is, as one number: here mostly the mean of −ln P(right symbol), in nats.",
+    "perplexity": "e to the mean loss in nats: as uncertain as a choice among that many equally likely symbols.",
+    "floor": "The least loss that any model can reach, on average: the source itself is random.",
+    "entropy": "The mean of −ln P over all that may come: 0 if one symbol is certain, ln n if n are equally likely.",
+    "entropy rate": "The mean of −ln P of the next symbol given all before it, in nats a symbol.",
+    "held-out": "Kept apart from training, to see what a model does on data it has not met.",
+    "held out": "Kept apart from training, to see what a model does on data it has not met.",
+    "chain rule": "A joint probability is a product of conditional ones; or: derivatives of nested functions multiply.",
+    "context": "The symbols just before the one that is predicted.",
+    "smoothing": "A small number α added to every count, so that nothing unseen has probability 0.",
+    "Markov chain": "A random sequence in which the next symbol depends on the last one alone.",
+    "variance": "The mean squared distance from the mean; its root is the standard deviation.",
+    "standard deviation": "The root of the mean squared distance from the mean; it has the unit of the values.",
+    "independent": "Knowing some of them says nothing about the others.",
+    "least squares": "Takes the weights with the smallest sum of squared errors; linear equations give them at once.",
+    "noise": "Random values or symbols that nothing before them predicts.",
+    "chaotic": "Follows an exact rule, but a tiny difference grows until no forecast holds.",
+    "seed": "The number that a random generator starts from: another one gives other weights and other data.",
+    "τ": "Greek tau: how many of the last symbols, or values, a model sees.",
+    # models
+    "teacher forcing": "The model reads the true earlier values, whatever it predicted itself.",
+    "free running": "The model reads its own earlier predictions in place of the true values.",
+    "token": "One element of a sequence: a character, a word or another symbol.",
+    "hidden layer": "Units between input and output, each a function of a weighted sum of the inputs.",
+    "activation": "The value of a unit: a function, often tanh, of its weighted sum.",
+    "linear readout": "A weighted sum of the entries plus a constant, for each output.",
+    "echo": "How far later states move when the first character is another one, as a share of the first move.",
+    "torch": "PyTorch, the library in which these models are written.",
+    "kernel": "The code that carries out a computation on the processor.",
+    # gradients
+    "gradient": "The derivatives of the loss by many numbers at once: how it changes when each is moved a little.",
+    "gradient descent": "Moves the weights a little against the derivatives of the loss, again and again.",
+    "backpropagation": "Computes the gradient from the loss backward through the network, by the chain rule.",
+    "backpropagation through time": "The chain rule along the unrolled network, from the last step back to the first.",
+    "backward pass": "The computation of the gradient, from the loss back to the weights.",
+    "Jacobian": "The matrix of all first derivatives: its entry (i, j) is ∂yᵢ / ∂xⱼ.",
+    "saturated": "So far out that the function is flat there: its slope is near 0, and hardly any gradient passes.",
+    "saturates": "Levels off for large sums: the slope comes near 0, and hardly any gradient passes.",
+    "orthogonal": "Of a matrix: it keeps every length and angle, so it turns or mirrors; here it is multiplied by the gain g.",
+    "identity": "The matrix that leaves every vector as it is: ones on the diagonal, zeros elsewhere.",
+    "gain": "The factor g that scales the matrix W between one state and the next.",
+    "singular value": "A matrix stretches each of its main directions, at right angles to each other, by such a factor.",
+    "eigenvalue": "A number λ for which a vector v ≠ 0 exists with A v = λ v: along v the matrix only multiplies by λ.",
+    "Lyapunov exponent": "Below 0 small differences die out, above 0 they grow: the mean logarithm of their growth a step.",
+    "decade": "A factor of ten: one unit on a log₁₀ scale.",
+    "log scale": "Equal distances stand for equal factors: 1, 10 and 100 are equally far apart.",
+    "clipping": "If the gradient is longer than a limit, it is shortened to that limit; its direction stays.",
+    "batch": "Rows that are computed together; one training step moves the weights once for all of them.",
+    "learning rate": "How far a training step moves the weights; for SGD the factor before the gradient.",
+    "SGD": "Stochastic gradient descent: the weights move by −rate × the gradient of one batch.",
+    "Adam": "An optimiser that divides the step of each weight by the recent size of its own gradient.",
+    "ReLU": "max(0, a): a negative sum becomes 0, a positive one stays as it is.",
+    "sigmoid": "1 / (1 + e⁻ᵃ): between 0 and 1, one half at a = 0, where its slope is largest, ¼.",
+    "logistic function": "σ(a) = 1 / (1 + e⁻ᵃ): between 0 and 1, one half at a = 0.",
+    "φ": "Greek phi: the activation function that makes a unit's value of its sum, for example tanh.",
+    "biases": "Learned numbers that are added to the weighted sums.",
+    "H": "The hidden size: how many units a state has.",
+    # cells with gates
+    "RNN": "Recurrent neural network: each state is φ, mostly tanh, of a weighted sum of the input and the last state.",
+    "LSTM": "Long short-term memory: a recurrent cell with two vectors, h and c, and gates f, i and o.",
+    "GRU": "Gated recurrent unit: a recurrent cell with one vector h, an update gate z and a reset gate r.",
+    "gate": "A number between 0 and 1 that multiplies another: 1 lets it pass whole, 0 not at all.",
+    "forget gate": "The factor between 0 and 1 by which a unit of an LSTM's cell is multiplied at each step.",
+    "forget bias": "The bias b of the forget gate: before training the gate stands near σ(b).",
+    "candidate": "The new value, tanh of a weighted sum; a gate says how much of it comes in.",
+    "⊙": "Multiplies two vectors entry by entry: the result has the entries aᵢ bᵢ.",
+    # attention and the transformer
+    "self-attention": "Attention in which queries, keys and values all come from the same sequence.",
+    "query": "The vector q of a place that says what it looks for; it is compared with every key.",
+    "key": "The vector k of a place that says what it can be found by.",
+    "score": "The dot product q · k of a query and a key, maybe scaled: the larger, the more weight.",
+    "dot product": "q · k = q₁k₁ + q₂k₂ + …, one number: the products of the entries, added up.",
+    "softmax": "exp(sᵢ) / Σⱼ exp(sⱼ): makes of scores positive weights that add up to 1.",
+    "head": "One attention with query, key and value matrices of its own; several work side by side.",
+    "d_k": "How many entries a query has, and a key.",
+    "W_q": "The learned matrix by which a token's vector is multiplied to make its query.",
+    "mask": "Ones and zeros that say which cells count and which are hidden.",
+    "causal mask": "Hides from each place all later ones: their scores become −∞ before the softmax.",
+    "padding": "Filling symbols that bring rows of different lengths to one length.",
+    "residual connection": "The input of a sublayer is added to its output: y = x + f(x).",
+    "sublayer": "One part of an encoder or decoder layer: attention, or the feed-forward network.",
+    "feed-forward network": "Two matrices with a nonlinear function between, applied to each place by itself.",
+    "layer normalisation": "Brings the entries of each place to mean 0 and variance 1; learned numbers scale and shift them.",
+    "pre-norm": "The norm stands before the sublayer: y = x + f(LN(x)).",
+    "post-norm": "The norm stands after the sum: y = LN(x + f(x)).",
+    "encoder": "Reads the whole input at once and makes a vector for every place of it.",
+    "decoder": "Predicts the next symbol at every place, and so writes one symbol after the other.",
+    "sinusoidal": "Made of sines and cosines of the place, each pair with a wavelength of its own.",
+    "rotary": "Turns queries and keys by angles that grow with the place; places enter a score only by their distance.",
+    "transposed": "With rows and columns exchanged: entry (i, j) becomes entry (j, i).",
 }
 
 

@@ -1,6 +1,7 @@
 """Drawings of transformer layers: every number in them is one of the record, and what a layer lacks is not drawn."""
 
 import re
+from collections import Counter
 
 import pytest
 from apps import PAGES, address_of, scenes_of
@@ -91,6 +92,18 @@ def test_a_decoder_layer_has_three_sublayers_and_reads_keys_and_values_of_the_en
     assert sorted(numbers(blocks.decoder(step))) == sorted([*own, f"{v['memory']:.2f}"])
 
 
+def test_the_units_of_the_feed_forward_network_are_those_of_the_decoder(monkeypatch):
+    def wider(self, causal, generator):
+        c = self.config
+        return decoder.Decoder(
+            c.symbols, c.width, c.heads, 48, c.layers, cross=False, causal=causal, generator=generator
+        )
+
+    assert "32 → 64 → 32" in words(blocks.decoder(decoded("Markov source")))
+    monkeypatch.setattr(decoder.Continuing, "model", wider)
+    assert "32 → 48 → 32" in words(blocks.decoder(decoded("Markov source")))
+
+
 def test_without_an_encoder_there_is_no_cross_attention():
     step = decoded("Markov source")
     seen = words(blocks.decoder(step))
@@ -127,22 +140,51 @@ def test_a_bar_is_as_long_as_its_share_of_the_largest(fresh):
     assert bars == pytest.approx([longest * each / max(step.facts["rms"].values()) for each in rms], abs=0.06)
 
 
+# part -> words that the title or the sentence of its scene has, and no other scene of that page
+ABOUT = {
+    "norm": "LayerNorm",
+    "added": "at any depth",
+    "self-attention": "each word reads",
+    "masked self-attention": "causal mask",
+    "cross-attention": "keys and values from the encoder",
+    "feed-forward": "feed-forward",
+    "encoder": "let the sublayer work",
+}
+
+
 @pytest.mark.parametrize("key", blocks.LINKS)
-def test_a_part_leads_to_a_scene_about_it(key):
-    page, number, name = blocks.LINKS[key]
+def test_a_part_leads_to_the_scene_about_it(key):
+    page, number, _ = blocks.LINKS[key]
     path = next(path for path in PAGES if address_of(path) == page)
-    title, sentence, prose = scenes_of(path)[number - 1]
-    about = {"norm": "LayerNorm", "added": "residual connection", "encoder": "layer", "cross-attention": "encoder"}
-    word = about.get(key, {"masked self-attention": "mask", "self-attention": "reads"}.get(key, key))
-    assert word in f"{title} {sentence} {prose}", f"{name}: scene {number} of {page} is {title}"
+    about = [f"{title}: {sentence}" for title, sentence, _ in scenes_of(path)]
+    assert [place for place, words in enumerate(about, 1) if ABOUT[key] in words] == [number]
 
 
-def test_every_part_of_a_layer_is_a_link(fresh):
-    encoders, decoders = every(fresh)
-    found = re.findall(r'data-go="([^"]+)"', encoders[0])
-    assert found.count("encoder?scene=4") == 2, "both norms"
-    assert {"attention?scene=1", "encoder?scene=1", "encoder?scene=2"} <= set(found)
-    assert {"decoder?scene=1", "translation?scene=2"} <= set(re.findall(r'data-go="([^"]+)"', decoders[0]))
+def led(drawing):
+    """Where the parts of a drawing lead, and how often; the bars beside its numbers are no parts."""
+    svg = parsed(drawing)
+    linked = [part for part in svg.iter(f"{SVG}g") if part.get("data-go")]
+    inside = {id(shape) for part in linked for kind in ("rect", "circle") for shape in part.iter(f"{SVG}{kind}")}
+    shapes = [shape for kind in ("rect", "circle") for shape in svg.iter(f"{SVG}{kind}")]
+    assert all(id(shape) in inside for shape in shapes if shape.get("height") != "10"), "a part leads nowhere"
+    return Counter(part.get("data-go") for part in linked)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_every_part_of_an_encoder_layer_is_one_link(fresh, arm):
+    norm, residual = encoder.ARMS[arm]
+    norms, sums = 0 if norm == "none" else 2, 2 if residual else 0
+    wanted = {"encoder?scene=4": norms, "encoder?scene=2": sums, "attention?scene=1": 1, "encoder?scene=1": 1}
+    assert led(blocks.encoder(encoder.step(fresh, arm, 1, 3))) == Counter(wanted)
+
+
+@pytest.mark.parametrize("task", TWO)
+def test_every_part_of_a_decoder_layer_is_one_link(task):
+    sublayers = 3 if task == "reverse" else 2
+    wanted = {"encoder?scene=4": sublayers, "encoder?scene=2": sublayers, "decoder?scene=1": 1, "encoder?scene=1": 1}
+    if task == "reverse":
+        wanted |= {"translation?scene=2": 1, "encoder?scene=3": 1}
+    assert led(blocks.decoder(decoded(task))) == Counter(wanted)
 
 
 @pytest.mark.parametrize("entry", [1, 17, 32])

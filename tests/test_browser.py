@@ -410,3 +410,45 @@ def test_the_start_page_moves_by_itself_and_its_map_stands_on_the_first_screen(r
     assert reader.pictures_within()[1] <= 900
     reader.wait_for_step(10)
     reader.assert_well()
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+# What stands at the word, and where it begins and ends across, in pixels from the left of the window.
+MEANING = """word => {
+    const [style, around] = [getComputedStyle(word, '::after'), word.closest('p, li').getBoundingClientRect()];
+    const left = around.left + parseFloat(style.left);
+    return [style.content, left, left + parseFloat(style.width)];
+}"""
+
+
+def test_a_word_says_what_it_means_when_pointed_at_and_on_focus(read):
+    reader = read("gradients?scene=2")
+    word = reader.page.locator(".word", has_text="orthogonal")
+    meaning = word.get_attribute("data-means")
+    assert meaning not in word.evaluate(MEANING)[0]
+    word.hover()
+    assert meaning in word.evaluate(MEANING)[0]
+    reader.page.mouse.move(0, 0)
+    assert meaning not in word.evaluate(MEANING)[0]
+    reader.page.locator(".word", has_text="decade").focus()
+    reader.page.keyboard.press("Tab")
+    assert word.evaluate("word => word === document.activeElement")
+    assert meaning in word.evaluate(MEANING)[0]
+    reader.assert_accessible()
+    reader.assert_well()
+
+
+def test_on_a_phone_a_tap_shows_what_a_word_means_and_no_edge_cuts_it(read):
+    reader = read("gradients?scene=2", phone=True)
+    words = reader.page.locator(".word")
+    for number in range(words.count()):
+        words.nth(number).tap()
+        content, left, right = words.nth(number).evaluate(MEANING)
+        assert words.nth(number).get_attribute("data-means") in content
+        assert 0 <= left < right <= 390
+        reader.page.locator("[data-testid=stMain] h4").first.tap()
+        assert words.nth(number).evaluate(MEANING)[0] == "none", "a tap elsewhere takes it away"
+    assert words.count() > 3
+    assert not reader.wide()
+    reader.assert_well()

@@ -4,10 +4,11 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from apps import CONCEPTS, address_of, open_page, open_scene
+from apps import CONCEPTS, PAGES, address_of, drawings_of, open_page, open_scene, page_of
 
 from view import course, router
 
+START = next(path for path in PAGES if path not in CONCEPTS)
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -60,3 +61,44 @@ def test_the_start_page_offers_to_begin_and_later_to_go_on():
     labels = {button.key: button.label for button in app.button}
     assert labels["begin"] == "Begin"
     assert re.fullmatch(rf"Go on: {router.pages()[4].title}, scene 2", labels["go on"])
+
+
+# --- one sentence through the course --------------------------------------------------------------------------------
+
+
+def page_named(stem: str):
+    return next(path for path in CONCEPTS if path.stem == stem)
+
+
+def test_a_sentence_that_is_written_on_one_page_is_read_on_the_next_and_stands_in_its_address():
+    app = open_page(page_named("12_markov"))
+    app.text_input(key="sentence").set_value("the dog ran").run()
+    app.switch_page(str(page_named("10_chain_rule"))).run()
+    assert app.text_input(key="sentence").value == "the dog ran"
+    assert page_of(app).written == "sentence=the+dog+ran"
+    app.switch_page(str(page_named("12_markov"))).run()
+    assert app.text_input(key="sentence").value == "the dog ran"
+
+
+def test_a_sentence_of_an_address_wins_and_goes_on_with_the_reader():
+    app = open_page(page_named("10_chain_rule"), sentence="the wood")
+    app.switch_page(str(page_named("12_markov"))).run()
+    assert app.text_input(key="sentence").value == "the wood"
+
+
+def test_a_sentence_that_a_page_cannot_read_is_told_and_kept_for_the_others():
+    app = open_page(page_named("12_markov"))
+    app.text_input(key="sentence").set_value("4243").run()
+    app.switch_page(str(page_named("10_chain_rule"))).run()
+    assert "has fewer than 2 of the 27 characters" in app.error[0].value
+    app.switch_page(str(page_named("12_markov"))).run()
+    assert app.text_input(key="sentence").value == "4243"
+    assert not app.error
+
+
+def test_the_sentence_of_the_start_page_goes_into_the_map_and_to_the_pages():
+    app = open_page(START)
+    app.text_input(key="sentence of the course").set_value("<b>&</b> dogs").run()
+    assert "&lt;b&gt;&amp;&lt;/b&gt; dogs" in drawings_of(app)[0]
+    app.switch_page(str(page_named("12_markov"))).run()
+    assert app.text_input(key="sentence").value == "<b>&</b> dogs"

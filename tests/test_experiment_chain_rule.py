@@ -123,8 +123,8 @@ def test_the_state_is_shown_what_the_counts_are_shown():
         ({"text": ""}, "text has length 0, not from 50"),
         ({"text": "a"}, "text has length 1, not from 50"),
         ({"text": "ab" * 30}, "training part of the text has 51 characters"),
-        ({"sentence": ""}, "sentence = '' has fewer than 2 characters"),
-        ({"sentence": "The mill"}, "'T' is not one of the 27 characters of the text"),
+        ({"sentence": ""}, "sentence = '' has fewer than 2 of the 27 characters of the text"),
+        ({"sentence": "12!a"}, "sentence = '12!a' has fewer than 2 of the 27 characters of the text"),
         ({"order": 9}, "order = 9"),
     ],
 )

@@ -8,6 +8,7 @@ import torch
 
 from seqcore.experiments import last
 from seqcore.experiments.markov import Config, factors, orders, own_text, run, table, walk
+from seqcore.knobs import SENTENCE
 from seqcore.tasks.markov import MarkovSource
 
 SMALL = Config(text="the cat sat on the mat. " * 4, learned=50, steps=500, seeds=2)
@@ -102,7 +103,19 @@ def test_a_text_is_the_product_of_the_table_entries_it_walks_through(text):
         == pytest.approx(taken.facts["product"])
         == pytest.approx(np.exp(taken.facts["log_sum"]))
     )
-    assert Config().text.startswith(taken.facts["sentence"])
+    assert taken.facts["sentence"] == SENTENCE
+    assert taken.facts["never"] == ""
+
+
+def test_a_pair_that_the_text_never_had_makes_the_product_zero():
+    facts = factors(Config(sentence="The xylophone")).facts
+    assert facts["sentence"] == "the xylophone"
+    assert (facts["never"], facts["product"]) == ("␣x", 0.0)
+
+
+def test_a_text_without_the_letters_of_the_sentence_is_read_from_its_beginning():
+    assert set(factors(Config(text="xz" * 40, sentence="abc")).facts["sentence"]) == set("xz")
+    assert factors(Config(text="ab" * 40, sentence="Bad")).facts["sentence"] == "ba"
 
 
 def test_the_text_is_forgotten_at_the_pace_of_the_second_eigenvalue(text):

@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from parity import gap, noise
 from torch import nn
 
-from seqcore.probes.layers import by_block, by_position, decades
+from seqcore.models.encoder import Around
+from seqcore.probes.layers import by_block, by_position, decades, rms, through
 
 
 def scalars(*weights):
@@ -122,3 +124,21 @@ def test_positions_agree_with_torchs_backward_pass():
     model(x)[0].square().mean().backward()
     norms = by_position(lambda x: model(x)[0], x.detach(), lambda y: y.square().mean())
     assert gap(norms, x.grad.norm(dim=-1).mean(0)) <= 1e-12
+
+
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("norm", ["pre", "post", "none"])
+def test_the_parts_of_a_sublayer_lead_to_what_it_returns(norm, residual):
+    around, x = Around(4, norm, residual).double(), noise(2, 3, 4)
+    before, f_x, joined, after = through(around, torch.tanh, x)
+    normal = torch.nn.functional.layer_norm(x, (4,))
+    assert torch.equal(before, normal if norm == "pre" else x)
+    assert torch.equal(f_x, before.tanh())
+    assert torch.equal(joined, x + f_x if residual else f_x)
+    assert torch.equal(after, around(x, torch.tanh))
+
+
+def test_a_root_mean_square_by_hand():
+    assert rms(np.array([[3.0, 4.0], [0.0, 0.0], [1e-30, 1e-30]], "float32")) == pytest.approx(
+        [math.sqrt(12.5), 0, 1e-30]
+    )

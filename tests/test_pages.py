@@ -1,6 +1,7 @@
 """Every page, found by globbing: its scenes open one by one and together, bear every knob, and keep their charts."""
 
 import re
+from itertools import pairwise
 
 import pytest
 import streamlit as st
@@ -10,6 +11,7 @@ from view import router
 from view.pictures import store
 
 GRADIENTS = next(path for path in PAGES if path.stem == "21_gradients")
+LISTED = re.compile(r"\s*([-+*]|\d+[.)]) ")
 MOST_CHARTS = 4  # of a scene; two side by side are the rule
 
 
@@ -47,6 +49,22 @@ def test_a_page_opens_under_its_own_title_and_claim_at_its_first_scene(path):
     assert claim[:20].lower() in app.markdown[0].value.lower()
     first = scenes_of(path)[0]
     assert any(first[1][:30].lower() in markdown.value.lower() for markdown in app.markdown)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=by_stem)
+def test_no_line_of_prose_begins_a_list_by_chance(path):
+    for title, _, prose in scenes_of(path):
+        lines = ["", *prose.splitlines()]
+        begun = [line for before, line in pairwise(lines) if LISTED.match(line) and before and not LISTED.match(before)]
+        assert not begun, f"{title}: Markdown takes {begun} for an item of a list"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=by_stem)
+def test_every_formula_of_the_prose_stands_in_one_line(path):
+    for title, _, prose in scenes_of(path):
+        for paragraph in prose.split("\n\n"):
+            broken = [line for line in paragraph.splitlines() if line.replace("$$", "").count("$") % 2]
+            assert not broken, f"{title}: the browser shows a formula as it is written if it spans lines: {broken}"
 
 
 @pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)

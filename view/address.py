@@ -65,16 +65,32 @@ def arrive(knobs: Mapping[str, Knob], scenes: int) -> None:
         elif went and state["page"] == router.here():
             page.scene = "1"  # Back within the page, to an address without anything in it
         page.values = {name: page.values.get(name, knob.default) for name, knob in knobs.items()}
+        _share(page, knobs, {name for name in knobs if name in st.query_params and ("page" not in state or given)})
         state.update(page.values)
         for name, (_, value) in page.options.items():
             state[name] = value
         state["page"] = router.here()
     else:
-        page.values = {name: state.get(name, page.values.get(name)) for name in knobs}
+        before, page.values = page.values, {name: state.get(name, page.values.get(name)) for name in knobs}
         page.values = {name: knobs[name].default if v is None else v for name, v in page.values.items()}
+        _share(page, knobs, {name for name in knobs if page.values[name] != before.get(name)})
         if page.complained not in (None, _now(page)):
             page.complaints = {}  # the reader has read them, and gone on
     page.complained = _now(page)
+
+
+def shared() -> dict[str, Value]:
+    """What the reader has chosen of the knobs that all pages share, by name."""
+    return st.session_state.setdefault("shared", {})
+
+
+def _share(page: Page, knobs: Mapping[str, Knob], chosen: set[str]) -> None:
+    """Take over what was chosen on other pages of the shared knobs, and keep what is `chosen` on this one for the others."""
+    for name, knob in knobs.items():
+        if knob.shared and name in chosen:
+            shared()[name] = page.values[name]
+        elif knob.shared and name in shared():
+            page.values[name], _ = knob.read(knob.write(shared()[name]))
 
 
 def _now(page: Page) -> tuple:

@@ -12,7 +12,8 @@ import math
 from collections.abc import Sequence
 
 from seqcore.record import Snapshot
-from view.strokes import signed, svg, text
+from view.charts import distinct
+from view.strokes import bar, look, signed, svg, text
 from view.theme import BLUE, GREY, ORANGE
 
 WIDE, SIZE = 460, 15  # of a drawing, and of its letters: 11 px where it shrinks to 340 px
@@ -33,7 +34,8 @@ def over_words(picture: Snapshot, query: int) -> str:
     here = places[query]
     farthest = max(here - places[0], places[-1] - here)
     parts = []
-    for x, weight in zip(places, weights):
+    ticks = distinct(words)
+    for x, weight, tick in zip(places, weights, ticks):
         if math.isnan(weight):
             continue
         high = 2 * (30 + 110 * abs(x - here) / farthest)
@@ -42,18 +44,18 @@ def over_words(picture: Snapshot, query: int) -> str:
             if x != here
             else f"M {x - 7:.1f} {GROUND} C {x - 30:.1f} {GROUND - 62} {x + 30:.1f} {GROUND - 62} {x + 7:.1f} {GROUND}"
         )
-        parts.append(
-            f'<path d="{bow}" fill="none" stroke="{BLUE}" stroke-opacity="0.75" stroke-width="{THICK * weight:.2f}"/>'
-        )
+        arc = f'<path d="{bow}" fill="none" stroke="{BLUE}" stroke-opacity="0.75" stroke-width="{THICK * weight:.2f}"/>'
+        parts.append(look([arc], "key", tick))
     for place, (x, word, weight) in enumerate(zip(places, words, weights)):
         own, hidden = place == query, math.isnan(weight)
         colour, bold = ORANGE if own else GREY if hidden else "currentColor", 700 if own else 400
-        parts.append(text(x, GROUND + 22, "–" if hidden else f"{weight:.2f}", SIZE, colour))
-        if level:
-            parts.append(text(x, GROUND + 48, word, SIZE, colour, weight=bold))
-        else:
+        number = text(x, GROUND + 22, "–" if hidden else f"{weight:.2f}", SIZE, colour)
+        written = text(x, GROUND + 48, word, SIZE, colour, weight=bold)
+        if not level:
             leaning = text(0, 0, word, SIZE, colour, "end", bold)
-            parts.append(f'<g transform="translate({x + 6:.1f} {GROUND + 42}) rotate(-45)">{leaning}</g>')
+            written = f'<g transform="translate({x + 6:.1f} {GROUND + 42}) rotate(-45)">{leaning}</g>'
+        ground = f'<rect x="{x - 19:.1f}" y="{GROUND + 6}" width="38" height="46" fill="transparent"/>'
+        parts.append(look([ground, number, written], "key", ticks[place]))
     reads = ", ".join(f"{weight:.2f} from {word}" for word, weight in zip(words, weights) if not math.isnan(weight))
     return svg(parts, WIDE, GROUND + (60 if level else 106), f"The word {words[query]} reads {reads}.", fits=True)
 
@@ -125,8 +127,7 @@ def plane(moment: Snapshot) -> str:
     for place, (word, weight) in enumerate(zip(words, weights)):
         y = 2 + ROW * place
         parts += [
-            f'<rect x="{left}" y="{y}" width="{wide * weight:.1f}" height="{ROW - 4}" rx="3" fill="{BLUE}" '
-            'fill-opacity="0.35"/>',
+            bar(left, y, wide * weight, ROW - 4, BLUE, corner=3),
             text(left + 4, y + 15, f"{place + 1} {word}", SIZE, anchor="start"),
             text(WIDE - 4, y + 15, f"{weight:.2f}", SIZE, anchor="end"),
         ]

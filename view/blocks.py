@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from seqcore.record import Snapshot
-from view.strokes import arrow, box, knot, line, link, signed, svg, text
+from view.strokes import arrow, bar, box, knot, line, link, signed, svg, text
 from view.theme import BLUE, GREEN, GREY, ORANGE, PURPLE, TEAL
 
 WIDE = 400
@@ -131,11 +131,11 @@ def _layer(
         stages = _stages(norm, residual)
         room = (SUBLAYER - GAP) / len(stages)
         middles = {kind: below - GAP - room * (i + 0.5) for i, (_, kind) in enumerate(stages)}
-        parts += _wires(column, below, middles, residual)
+        parts += _wires(column, below, middles)
         if sublayer.key == "cross":
             parts += _memory(column, middles["f"], v)
         for part, kind in stages:
-            parts += _part(column, middles[kind], kind, sublayer)
+            parts += _part(column, below, middles[kind], kind, sublayer)
             parts += _number(column, middles[kind] + 5, f"{sublayer.key} {part}", v)
             name = {"norm": "LayerNorm", "f": sublayer.title, "added": "added"}[kind]
             told.append(f"{name} {v['rms'][f'{sublayer.key} {part}']:.2f}")
@@ -170,29 +170,26 @@ def _stages(norm: str, residual: bool) -> list[tuple[str, str]]:
     ]
 
 
-def _wires(column: Column, below: float, middles: Mapping[str, float], residual: bool) -> list[str]:
-    """Through the parts of a sublayer, whose middles are given from the bottom to the top, and around them."""
+def _wires(column: Column, below: float, middles: Mapping[str, float]) -> list[str]:
+    """Through the parts of a sublayer, whose middles are given from the bottom to the top."""
     x, edge, parts = column.middle, below, []
     for kind, y in middles.items():
         parts.append(arrow(x, edge, x, y + HALF[kind], GREY))
         edge = y - HALF[kind]
     parts.append(line((x, edge), (x, below - SUBLAYER), colour=GREY))
-    if residual:
-        y, leaves = middles["added"], below - 5
-        around = [
-            line((x, leaves), (column.around, leaves), (column.around, y), colour=GREEN),
-            arrow(column.around, y, x + HALF["added"], y, GREEN),
-        ]
-        parts.append(link(around, LINKS["added"][0], LINKS["added"][2], LINKS["added"][1]))
     return parts
 
 
-def _part(column: Column, y: float, kind: str, sublayer: Sublayer) -> list[str]:
-    """A box, or the knot of a sum, around the height y."""
-    x, left = column.middle, column.middle - column.box / 2
+def _part(column: Column, below: float, y: float, kind: str, sublayer: Sublayer) -> list[str]:
+    """A box around the height y, or the knot of a sum with the residual line that comes from below the sublayer."""
+    x, leaves, left = column.middle, below - 5, column.middle - column.box / 2
     drawn = {
         "norm": lambda: [box(x - 50, y - 12, 100, 24, "LayerNorm", TEAL)],
-        "added": lambda: [knot(x, y, "+", GREEN)],
+        "added": lambda: [
+            line((x, leaves), (column.around, leaves), (column.around, y), colour=GREEN),
+            arrow(column.around, y, x + HALF["added"], y, GREEN),
+            knot(x, y, "+", GREEN),
+        ],
         "f": lambda: [
             box(left, y - 18, column.box, 36, "", sublayer.colour),
             text(x, y - 3, sublayer.title, SIZE, weight=600),
@@ -232,8 +229,7 @@ def _number(column: Column, y: float, stage: str, v: Mapping[str, Any]) -> list[
     share = v["rms"][stage] / max(v["rms"].values())
     return [
         text(column.number, y, f"{v['rms'][stage]:.2f}", 15, anchor="end", weight=600),
-        f'<rect x="{column.bar}" y="{y - 10:.1f}" width="{(WIDE - 4 - column.bar) * share:.1f}" height="10" rx="2" '
-        f'fill="{GREY}" fill-opacity="0.5"/>',
+        bar(column.bar, y - 10, (WIDE - 4 - column.bar) * share, 10, GREY, 0.5, 2),
     ]
 
 

@@ -7,12 +7,15 @@ from typing import NamedTuple
 
 import streamlit as st
 
+from seqcore.knobs import SENTENCE
 from view import address, router
 from view.router import Page
 from view.strokes import arrow, link, svg, text
 from view.theme import BLUE, BROWN, GREEN, GREY, PURPLE, TEAL
 
 WIDE, BLOCK, ROW, GAP = 400, 30, 36, 8
+ROOM = 38  # characters of the sentence that the map has room for
+LONGEST = 120  # of a sentence
 COLOURS = ("", BROWN, BLUE, PURPLE, TEAL)  # of the chapters
 LEFT = 220  # of the two roads the left one, whose titles are longer
 
@@ -35,16 +38,30 @@ def remember(scene: str) -> None:
         st.session_state["last place"] = Place(router.here(), scene)
 
 
-def begin() -> None:
-    """Two buttons: to the first page, and to where the reader was last."""
+def begin() -> str:
+    """Two buttons, to the first page and to where the reader was last, and a field for the sentence of the course.
+
+    Returns that sentence: all pages that read one will read it.
+    """
     pages = {page.address: page for page in router.pages()}
     first = next(page for page in router.pages() if page.chapter)
     place = st.session_state.get("last place")
+    key = "sentence of the course"
+    sentence = st.session_state[key] = str(address.shared().get("sentence", SENTENCE))
+
+    def keep() -> None:
+        address.shared()["sentence"] = st.session_state[key] or SENTENCE
+
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("Begin", key="begin", on_click=leave, args=(first.address, "1"))
         if place:
             where = pages[place.page].title + (f", scene {place.scene}" if place.scene.isdecimal() else "")
             st.button(f"Go on: {where}", key="go on", on_click=leave, args=place)
+        words = "Your sentence, for all pages that read one"
+        st.text_input(
+            words, key=key, max_chars=LONGEST, on_change=keep, label_visibility="collapsed", placeholder=words
+        )
+    return sentence
 
 
 def leave(page: str, scene: str = "") -> None:
@@ -54,14 +71,18 @@ def leave(page: str, scene: str = "") -> None:
         address.open_scene(scene, page)
 
 
-def drawing() -> str:
-    """The map of all pages as SVG: chapter 1, the two roads of chapters 2 and 3 side by side, and chapter 4."""
+def drawing(read: str = SENTENCE) -> str:
+    """The map of all pages as SVG: chapter 1, the two roads of chapters 2 and 3 side by side, and chapter 4.
+
+    read  the sentence that goes in
+    """
     chapters: list[list[Page]] = [[] for _ in router.CHAPTERS]
     for page in router.pages():
         chapters[page.chapter].append(page)
     visited = {page for page, _ in seen()}
     half, middle = (WIDE - GAP) / 2, WIDE / 2
-    parts = [*_end(4, "a sentence:  x₁ x₂ x₃ …"), arrow(middle, 34, middle, 48, GREY)]
+    shown = read if len(read) <= ROOM else f"{read[: ROOM - 1]}…"
+    parts = [*_end(4, shown), arrow(middle, 34, middle, 48, GREY)]
     y = 50.0
     parts += _block(chapters[1], 1, y, (0.0, half + GAP), half, visited)
     y += 16 + ROW * _rows(chapters[1])
@@ -78,10 +99,10 @@ def drawing() -> str:
     y += 12
     parts += _block(chapters[4], 4, y, (0.0, half + GAP), half, visited)
     y += 16 + ROW * _rows(chapters[4])
-    parts += [arrow(middle, y - 4, middle, y + 10, GREY), *_end(y + 12, "the next word:  P(next | x₁ x₂ x₃ …)")]
+    parts += [arrow(middle, y - 4, middle, y + 10, GREY), *_end(y + 12, "the next word:  P(next | the sentence)")]
     told = (
-        "Map of the course. A sentence goes in; chapter 1 asks for probabilities; chapter 2, recurrence, and chapter 3, "
-        "attention, are two roads; chapter 4, the transformer; the next word comes out."
+        f"Map of the course. A sentence goes in, here “{read}”; chapter 1 asks for probabilities; chapter 2, recurrence, "
+        "and chapter 3, attention, are two roads; chapter 4, the transformer; the next word comes out."
     )
     return svg(parts, WIDE, y + 44, told, fits=True)
 

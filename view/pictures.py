@@ -12,7 +12,7 @@ from seqcore import knobs
 from seqcore.record import Signal, Snapshot
 from seqcore.runs import Store
 from seqcore.symbols import symbol
-from view import charts, visit
+from view import charts, rewind, visit
 
 STYLE = """<style>
 .figure-head { font-size: 0.875rem; line-height: 1.35 }
@@ -64,10 +64,12 @@ def show(chart: Any, *signals: Signal, caption: str = "", title: str = "", **opt
     here = visit.current()
     names = tuple(signal.name for signal in signals)
     rows = chart.rows(*signals, **options)
+    sent = rewind.moments(here.rest, chart, signals, options, rows) if here.rest else rows
     with st.container(gap=None):
-        st.html(_head(title, symbol(names[0]).sentence, chart.legend(*signals, **options)))
+        legend = chart.legend(*signals, **options)
+        st.html(_head(title, symbol(names[0]).sentence, legend, options.get("colour", "")))
         st.vega_lite_chart(
-            rows,
+            sent,
             chart.specification(names=names, **options),
             key=here.key("chart"),
             alt=f"{title}. {chart.alt(names, **options)}" if title else chart.alt(names, **options),
@@ -81,14 +83,16 @@ def show(chart: Any, *signals: Signal, caption: str = "", title: str = "", **opt
         )
 
 
-def _head(title: str, meaning: str, entries: Iterable[charts.Entry]) -> str:
+def _head(title: str, meaning: str, entries: Iterable[charts.Entry], axis: str) -> str:
     """Title and legend as HTML, so that the names of lines may change without a new chart, and wrap on a phone.
 
     meaning  what the signal is, which pointing at the title tells
+    axis     whose ticks the entries name: pointing at one shows it in all charts
     """
     words = f'<b title="{html.escape(meaning)}">{html.escape(title)}</b>' if title else ""
     marks = "".join(
-        f'<span><i class="{entry.style}" style="--tint: {entry.colour}"></i>{html.escape(entry.name)}</span>'
+        f'<span data-look="{html.escape(axis)}" data-tick="{html.escape(entry.name)}">'
+        f'<i class="{entry.style}" style="--tint: {entry.colour}"></i>{html.escape(entry.name)}</span>'
         for entry in entries
     )
     legend = f'<div class="legend">{marks}</div>' if marks else ""

@@ -20,7 +20,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from seqcore import knobs
 from seqcore.record import Signal, Snapshot
 from seqcore.runs import Run
-from view import address, charts, reader, router, trouble, visit
+from view import address, charts, reader, rewind, router, trouble, visit
 from view.desk import desk
 from view.pictures import store
 from view.plain import plain
@@ -213,6 +213,8 @@ def play(
         here.slot = outer.slot if not _by_itself() else None
         if cursor.run.steps:
             moment = _place(cursor, name)
+            if not cursor.going and len(cursor.run.steps) > 1:
+                here.rest = rewind.Rest(cursor.run, name, moment, rewind.stops(cursor.run.steps, moment.step))
             with trouble.told(f"{name} at step {moment.step}"):
                 figures(moment)
         if cursor.run.error is not None:
@@ -289,13 +291,15 @@ def _place(cursor: Cursor, name: str) -> Snapshot:
             st.progress(min(share, 1.0), text=f"step {cursor.step:,} · {run.seconds:.1f} s of work")
         else:
             key = f"rewind {name}"
-            at = max((step for step in steps if step <= cursor.step), default=steps[0])
-            st.session_state[key] = at
+            at = cursor.snapshot.step
+            if st.session_state.get(key) != at:  # to set it again would undo what the reader does meanwhile
+                st.session_state[key] = at
 
             def go() -> None:
                 cursor.press(False, st.session_state[key])
 
-            st.select_slider(f"Rewind: {steps[-1]:,} steps, {run.seconds:.1f} s of work", steps, key=key, on_change=go)
+            words = f"Rewind: {steps[-1]:,} steps, {run.seconds:.1f} s of work"
+            st.select_slider(words, rewind.stops(steps, at), key=key, on_change=go)
     moment = cursor.snapshot
     if moment.facts.get("event"):
         st.error(moment.facts["event"], icon="💥")

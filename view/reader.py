@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from view import address, course, router
+from view import address, course, look, rewind, router
 
 HTML = '<p role="status" aria-live="polite" aria-atomic="true"></p>'
 CSS = """
@@ -25,7 +25,8 @@ export default function (component) {
   if (data.motion !== still) setStateValue('motion', still);
 
   const region = parentElement.querySelector('p');
-  if (data.told && region.textContent !== data.told) region.textContent = data.told;
+  window.say = words => { if (words && region.textContent !== words) region.textContent = words; };
+  window.say(data.told);
 
   const before = window.openScene || {};
   const another = before.page === data.page && before.scene !== data.scene;
@@ -70,6 +71,7 @@ export default function (component) {
     for (const kind of ['click', 'keydown']) document.addEventListener(kind, press);
   }
 
+LOOKS
   // A scene is a place to come back to; a knob that is turned is not.
   const wanted = new URLSearchParams(data.query).toString();
   if (wanted !== new URLSearchParams(window.location.search).toString()) {
@@ -78,7 +80,7 @@ export default function (component) {
     else window.history.replaceState({}, '', address);
   }
 }
-"""
+""".replace("LOOKS", look.JS + rewind.JS)
 
 
 def motion() -> str:

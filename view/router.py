@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from view import janitor
+from view import janitor, look
 
 PAGES = Path(__file__).resolve().parents[1] / "pages"
 CHAPTERS = ("", "1 · Sequences as probability", "2 · Recurrence", "3 · Attention", "4 · The transformer")
@@ -72,7 +72,7 @@ def go() -> None:
     janitor.few_arenas()
     st.set_page_config(page_icon="🔁", layout="wide")
     opened = route()
-    st.html(STYLE)
+    st.html(STYLE + look.STYLE + look.HTML)
     page = next(page for page in pages() if page.address == here())
     st.title(page.title, anchor=False)
     st.markdown(f"{page.claim[:1].upper()}{page.claim[1:]}")

@@ -26,7 +26,7 @@ import streamlit as st
 from seqcore import knobs
 from seqcore.knobs import Knob
 from seqcore.runs import Cancelled, cancelled_if
-from view import address, course, panel, pictures, question, reader, router, trouble, visit
+from view import address, course, panel, pictures, question, reader, router, trouble, visit, words
 from view.desk import desk
 from view.plain import plain
 
@@ -114,7 +114,7 @@ def _draw(here: visit.Visit, docstring: str, config: type[knobs.Config], scenes:
     page = address.here()
     if page.scene not in {address.ALL, *map(str, range(1, len(scenes) + 1))}:
         page.scene = "1"
-    st.html(STYLE + pictures.STYLE)
+    st.html(STYLE + pictures.STYLE + words.STYLE)
     if page.scene in ("1", address.ALL) and (more := inspect.cleandoc(docstring).partition("\n\n")[2]):
         st.caption(more)
     here.slot = st.empty()
@@ -144,14 +144,14 @@ def _scene(each: Scene, turned: Mapping[str, Knob], chosen: knobs.Config, divide
     # The sentence to take home, and what explains it, are the answer: while a question waits there are the title and the
     # first paragraph, which says what the question is about.
     waits = question.waits(each.draw)
-    setting, _, explained = each.prose.partition("\n\n")
+    setting, _, explained = words.explained(each.prose).partition("\n\n")
     heading = st.empty()
     heading.markdown(f"#### {each.title if waits else _capital(each.sentence)}")
     if setting:
-        st.markdown(setting)
+        st.markdown(setting, unsafe_allow_html=True)
     rest = st.empty()
     if explained and not waits:
-        rest.markdown(explained)
+        rest.markdown(explained, unsafe_allow_html=True)
     if each.presets:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown("**Try:**", width="content")
@@ -162,7 +162,7 @@ def _scene(each: Scene, turned: Mapping[str, Knob], chosen: knobs.Config, divide
         each.draw(chosen)
     if waits and not visit.current().asked:  # for these knobs the scene asks nothing
         heading.markdown(f"#### {_capital(each.sentence)}")
-        rest.markdown(explained)
+        rest.markdown(explained, unsafe_allow_html=True)
 
 
 def _capital(words: str) -> str:

@@ -55,6 +55,15 @@ def box(x: float, y: float, width: float, height: float, words: str, colour: str
     ) + (text(x + width / 2, y + height / 2 + 0.35 * size, words, size) if words else "")
 
 
+def bar(x: float, y: float, width: float, height: float, colour: str, opacity: float = 0.35, corner: float = 0) -> str:
+    """A filled part of what could be filled: a share, as a bar or in a vessel."""
+    place = " ".join(
+        f'{name}="{round(value, 1):g}"' for name, value in zip(("x", "y", "width", "height"), (x, y, width, height))
+    )
+    rounded = f'rx="{corner:g}" ' if corner else ""
+    return f'<rect {place} {rounded}fill="{colour}" fill-opacity="{opacity:g}"/>'
+
+
 def line(*points: tuple[float, float], colour: str = TEAL) -> str:
     places = " ".join(f"{x},{y}" for x, y in points)
     return f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="2"/>'
@@ -71,11 +80,11 @@ def arrow(x: float, y: float, to_x: float, to_y: float, colour: str) -> str:
     )
 
 
-def knot(x: float, y: float, sign: str, colour: str) -> str:
+def knot(x: float, y: float, sign: str, colour: str, radius: float = 14, size: float = 18) -> str:
     """Where two lines meet and are multiplied or added."""
     return (
-        f'<circle cx="{x}" cy="{y}" r="14" fill="{colour}" fill-opacity="0.2" stroke="{colour}" stroke-width="1.5"/>'
-        + text(x, y + 6, sign, 18, weight=600)
+        f'<circle cx="{x}" cy="{y}" r="{radius}" fill="{colour}" fill-opacity="0.2" stroke="{colour}" stroke-width="1.5"/>'
+        + text(x, y + size / 3, sign, size, weight=600)
     )
 
 
@@ -91,3 +100,8 @@ def link(parts: Iterable[str], page: str, name: str, scene: int = 0) -> str:
 def signed(value: float, digits: int = 2) -> str:
     """+0.50 or −0.50, and +0.00 for what rounds to nothing."""
     return f"{value + 0.0:+.{digits}f}".replace("-", "−") if round(value, digits) else f"+{0:.{digits}f}"
+
+
+def look(parts: Iterable[str], axis: str, tick: str) -> str:
+    """Parts of a drawing that stand for a tick of an axis: they are shown when it is looked at in any picture of the page."""
+    return f'<g data-look="{escape(axis)}" data-tick="{escape(tick)}">{"".join(parts)}</g>'

@@ -7,6 +7,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from view.rewind import Rest
+
 
 @dataclass
 class Visit:
@@ -15,6 +17,7 @@ class Visit:
     told     what the pictures show, in words
     options  view options that were drawn already, by name
     slot     where complaints about the address stand
+    rest     a training that rests, whose charts the browser rewinds by itself
     plays    how many trainings stand on the page so far
     asked    was a question asked in the scene that is drawn?
     """
@@ -24,6 +27,7 @@ class Visit:
     told: list[str] = field(default_factory=list)
     options: set[str] = field(default_factory=set)
     slot: Any = None
+    rest: Rest | None = None
     plays: int = 0
     asked: bool = False
     _count: Counter = field(default_factory=Counter)

@@ -27,7 +27,7 @@ from seqcore.record import Signal, Snapshot
 from seqcore.runs import Facts, Run
 from seqcore.tasks import Batch, Task
 from seqcore.tasks.story import STORY
-from seqcore.tasks.text import Phrases, Text, read, split, visible
+from seqcore.tasks.text import Phrases, Text, read, readable, split, visible
 from seqcore.training import Trainer, configure_thread
 
 CELLS = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
@@ -44,7 +44,7 @@ own_text = functools.partial(read, longest=TEXT_LIMIT)
 
 @dataclass(frozen=True)
 class Config(knobs.Repeated):
-    sentence: str = knob("the miller met her on the bridge", "Sentence", high=LONGEST_SENTENCE, group="Data")
+    sentence: str = knobs.sentence("Letters that the text does not have are left out.", high=LONGEST_SENTENCE)
     order: int = knob(
         3, "Order τ", 1, LONGEST, group="Data", help="How many characters back the τ-th order model looks."
     )
@@ -79,17 +79,19 @@ class Config(knobs.Repeated):
         """The text as it is learned: one line of composed characters."""
         return read(self.text)
 
+    @property
+    def letters(self) -> str:
+        """What of the sentence the text has letters for."""
+        return readable(self.sentence, self.corpus)
+
     def check(self) -> None:
         alphabet = Text(self.corpus, self.length, self.order).vocabulary
         Phrases(self.corpus, PHRASE)
-        if len(self.sentence) < 2:
-            raise ValueError(f"sentence = {self.sentence!r} has fewer than 2 characters")
-        for character in self.sentence:
-            if character not in alphabet:
-                raise ValueError(
-                    f"sentence = {shorten(self.sentence)}: {character!r} is not one of the {len(alphabet)} characters "
-                    f"of the text, which are {''.join(alphabet).strip()} and the space"
-                )
+        if len(self.letters) < 2:
+            raise ValueError(
+                f"sentence = {shorten(self.sentence)} has fewer than 2 of the {len(alphabet)} characters of the text, "
+                f"which are {''.join(alphabet).strip()} and the space"
+            )
 
 
 # --- counting -------------------------------------------------------------------------------------------------------
@@ -101,11 +103,11 @@ def factors(config: Config) -> Snapshot:
 
     facts: for each model its perplexity on the sentence by its name; product and log_sum of order τ.
     """
-    models = {name: model.given(config.sentence) for name, model in _counted(config).items()}
+    models = {name: model.given(config.letters) for name, model in _counted(config).items()}
     chained = chain(models["order τ"])
     facts = {name: chain(given).perplexity for name, given in models.items()}
     facts |= {"product": chained.product, "log_sum": chained.log_sum}
-    return Snapshot(config, 0, _sentence(config.sentence, models), facts)
+    return Snapshot(config, 0, _sentence(config.letters, models), facts)
 
 
 @uses("order", "smoothing", "unseen", "text")
@@ -262,8 +264,8 @@ def run(config: Config) -> Run:
     """
     task = Text(config.corpus, config.length, config.order)
     models = _counted(config)
-    counted = {name: model.given(config.sentence) for name, model in models.items()}
-    first = CountModel(models["order τ"].counts, 0).given(config.sentence[:1])
+    counted = {name: model.given(config.letters) for name, model in models.items()}
+    first = CountModel(models["order τ"].counts, 0).given(config.letters[:1])
     best = np.full(2, np.nan)
 
     def trainer(model: nn.Module) -> Trainer:
@@ -279,8 +281,8 @@ def run(config: Config) -> Run:
 
     def on_sentence(arms: Arms) -> Iterator[Signal | Facts]:
         latent = arms.first[config.cell]
-        given = np.concatenate([first, _given(latent, task.encode(config.sentence))])
-        yield from _sentence(config.sentence, {**counted, config.cell: given})
+        given = np.concatenate([first, _given(latent, task.encode(config.letters))])
+        yield from _sentence(config.letters, {**counted, config.cell: given})
         yield {"sentence": chain(given).perplexity, "written": _write(latent, task, config.seed)}
 
     def facts(moment: Snapshot) -> Facts:

@@ -23,12 +23,12 @@ from torch.nn import functional as F
 
 from seqcore import knobs
 from seqcore.engine import Arms, Measure, stream, train
-from seqcore.experiments.encoder import PARTS, through
 from seqcore.knobs import knob, uses
 from seqcore.models.attention import causal
 from seqcore.models.decoder import Decoder, DecoderLayer
 from seqcore.models.transformer import Transformer, Written, extend
 from seqcore.probes.agreement import gap
+from seqcore.probes.layers import PARTS, rms, through
 from seqcore.record import Signal, Snapshot
 from seqcore.runs import Run
 from seqcore.tasks import Batch, Task
@@ -263,7 +263,7 @@ def stages(config: Config) -> Snapshot:
     PARTS: "attention before" and so on. weights (layer, query, key) of self-attention, and with an encoder look
     (layer, query, key) of attention on its memory; both the mean over heads.
     facts: tokens, the row as text; source, how many places the memory has, and memory, its root mean square (0 and None
-    without an encoder).
+    without an encoder); feedforward, units inside a layer's feed-forward network.
     """
     configure_thread()
     case = CASES[config.task](config)
@@ -291,6 +291,7 @@ def stages(config: Config) -> Snapshot:
         "tokens": tuple(case.task.vocabulary[token] for token in tokens[0].tolist()),
         "source": 0 if memory is None else memory.shape[1],
         "memory": None if memory is None else float(memory.square().mean().sqrt()),
+        "feedforward": len(decoder.layers[0].feedforward.b_1),
     }
     return Snapshot(config, 0, signals, facts)
 
@@ -303,18 +304,17 @@ def step(moment: Snapshot, layer: int, position: int) -> Snapshot:
     layer, position, token. ValueError for a layer or position that there is not.
     """
     config, states = moment.config, moment["states"].sel(layer=layer, position=position)
-    lengths = np.sqrt(np.square(states.values.astype(float)).mean(-1))
     largest = {}
     for name in ("weights", "look"):
         row = moment[name].sel(layer=layer, query=position).values if name in moment else None
         largest[name] = None if row is None else (int(row.argmax()) + 1, float(row.max()))
     facts = {
-        "rms": dict(zip(states.ticks["stage"], lengths.tolist())),
+        "rms": dict(zip(states.ticks["stage"], rms(states.values).tolist())),
         "T": len(moment.facts["tokens"]),
         "S": moment.facts["source"],
         "d": config.width,
         "heads": config.heads,
-        "feedforward": 2 * config.width,
+        "feedforward": moment.facts["feedforward"],
         "memory": moment.facts["memory"],
         "seen": largest["weights"],
         "read": largest["look"],

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -22,9 +21,10 @@ import torch
 from seqcore import knobs
 from seqcore.engine import Arms, Measure, stream, train
 from seqcore.knobs import knob, uses
-from seqcore.models.encoder import Around, Encoder, EncoderLayer
+from seqcore.models.encoder import Encoder, EncoderLayer
 from seqcore.probes import layers as probe
 from seqcore.probes.agreement import agreement, gap
+from seqcore.probes.layers import PARTS, through
 from seqcore.record import Signal, Snapshot
 from seqcore.runs import Facts, Run, checkpoint
 from seqcore.tasks.order import Reverse
@@ -51,7 +51,6 @@ LONGEST = 32
 LENGTHS = (3, 4, 6, 8, 12, 16, 20, 24, 28, 31)  # of the rows that are padded to LONGEST
 TESTS = 20  # moments at which all arms are tested
 SUBLAYERS = ("attention", "feed-forward")
-PARTS = ("before", "f", "sum", "after")  # of a sublayer: before(x), f(before(x)), x + f or f alone, after(sum)
 EPSILON = 1e-5  # of torch.nn.LayerNorm
 LAYER_LOAD = 60  # of one step of one layer, in the units of `pace`
 
@@ -142,16 +141,6 @@ def source() -> str:
     return textwrap.dedent("\n".join(lines[first : last + 1]))
 
 
-def through(
-    around: Around, f: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The four PARTS of one sublayer, each of the shape of x; the last is what `around(x, f)` returns."""
-    before = around.before(x)
-    f_x = f(before)
-    joined = x + f_x if around.residual else f_x
-    return before, f_x, joined, around.after(joined)
-
-
 @uses(*NETWORK, "length")
 @torch.no_grad()
 def stages(config: Config) -> Snapshot:
@@ -188,9 +177,8 @@ def step(moment: Snapshot, arm: str, layer: int, position: int) -> Snapshot:
     arm, layer, position, token. ValueError for an arm, layer or position that there is not.
     """
     config, states = moment.config, moment["states"].sel(arm=arm, layer=layer, position=position)
-    lengths = np.sqrt(np.square(states.values.astype(float)).mean(-1))
     facts = {
-        "rms": dict(zip(states.ticks["stage"], lengths.tolist())),
+        "rms": dict(zip(states.ticks["stage"], probe.rms(states.values).tolist())),
         **ARMS[arm]._asdict(),
         "T": config.length,
         "d": config.width,

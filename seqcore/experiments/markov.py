@@ -24,7 +24,7 @@ from seqcore.record import Signal, Snapshot, Ticks
 from seqcore.runs import Reading, Run
 from seqcore.tasks.markov import MarkovSource
 from seqcore.tasks.story import STORY
-from seqcore.tasks.text import read, visible
+from seqcore.tasks.text import read, readable, visible
 from seqcore.training import configure_thread
 
 LONGEST = 8  # the highest order that is counted
@@ -35,7 +35,7 @@ POWERS = 16  # steps of the chain whose distributions are drawn
 STARTS = 6  # characters that the chain is started from: the most frequent
 WRITERS = (0, 1, 2, 4, 8)  # orders that write
 SHOWN = 40  # characters of the text in the matrix; of more, the most frequent
-SENTENCE = 32  # characters of the text that are taken apart into factors
+SENTENCE = 48  # characters that are taken apart into factors
 FIRST, MOMENTS = 8, 70  # symbols of the first chunk, and how many chunks
 
 own_text = functools.partial(read, longest=TEXT_LIMIT)
@@ -43,6 +43,7 @@ own_text = functools.partial(read, longest=TEXT_LIMIT)
 
 @dataclass(frozen=True)
 class Config(knobs.Repeated):
+    sentence: str = knobs.sentence("Letters that the text does not have are left out.", SENTENCE, "Your text")
     text: str = knob(STORY, "Text", group="Your text")
     order: int = knob(2, "True order k of the source", 1, 4, group="Source")
     symbols: int = knob(4, "Symbols V of the source", 2, 4, group="Source")
@@ -85,20 +86,22 @@ class Config(knobs.Repeated):
 # --- the text -------------------------------------------------------------------------------------------------------
 
 
-@uses("text")
+@uses("sentence", "text")
 def factors(config: Config) -> Snapshot:
-    """The beginning of the text, factor by factor: π of the first character, then entries of P.
+    """The sentence, factor by factor: π of the first character, then entries of P.
 
-    Signals: next, sofar (time). facts: sentence; product, log_sum and perplexity.
+    Signals: next, sofar (time). facts: sentence, what of it the text has letters for, or the text's beginning if that is
+    nothing; product, log_sum and perplexity; never, the first pair of characters that the text does not have, or "".
     """
-    sentence = config.corpus[:SENTENCE]
     table, vocabulary = _chain(config)
+    sentence = readable(config.sentence, vocabulary) or config.corpus[:SENTENCE]
     given = table.given([vocabulary.index(character) for character in sentence])
     signals = [
         Signal("next", ("time",), given, {"time": tuple(visible(sentence))}),
         Signal("sofar", ("time",), given.cumprod(), {"time": range(1, len(sentence) + 1)}),
     ]
-    return Snapshot(config, 0, signals, {"sentence": sentence, **chain(given)._asdict()})
+    never = next((visible(sentence[t - 1 : t + 1]) for t in range(1, len(sentence)) if not given[t]), "")
+    return Snapshot(config, 0, signals, {"sentence": sentence, "never": never, **chain(given)._asdict()})
 
 
 @uses("text")

@@ -13,7 +13,7 @@ What the pairs themselves say about where to look is measured without any model,
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -33,12 +33,14 @@ from seqcore.models.encoder import EncoderLayer
 from seqcore.models.transformer import Transformer, Written, decode
 from seqcore.probes.agreement import gap
 from seqcore.probes.attention import Alignment, alignment
+from seqcore.probes.layers import rms
 from seqcore.record import Signal, Snapshot
 from seqcore.runs import Run
 from seqcore.tasks import Batch
 from seqcore.tasks.translation import (
     END,
     PAD,
+    SPECIAL,
     START,
     Dates,
     Reverse,
@@ -228,6 +230,92 @@ def untrained(config: Config) -> Snapshot:
         "agreement": _agreement(config, task),
     }
     return Snapshot(config, 0, [Signal("untrained", ("output", "input"), weights, ticks)], facts)
+
+
+@uses(*DATA, *NETWORK)
+@torch.no_grad()
+def stack(config: Config) -> Snapshot:
+    """One pass through the whole untrained model, which reads the sample and what it has written itself.
+
+    Signals: weights (output, input) of the last layer's attention on the memory, the mean over heads; taken (output, symbol),
+    the distribution each symbol was taken from.
+    facts: read and wrote, stage -> the root mean square of each place's vector, a tuple; the stages are "embedding", the sums
+    after each sublayer, as in "1 self-attention", and "memory" or "last norm". written, the symbols up to the end sign; d,
+    heads, feedforward, encoder_layers, decoder_layers, sizes of the model.
+    """
+    configure_thread()
+    task = _task(config)
+    model = _model(config, FULL, config.seed)
+    source = task.encode(config.sample).x[:, : len(config.sample)]
+    tokens = decode(model, source, START, None, task.target_length).tokens
+    ends = (tokens[0] == END).nonzero()
+    tokens = tokens[:, : int(ends[0]) + 1] if len(ends) else tokens
+    logits, trail = model.trace(source, shifted(tokens))
+    encoded = {"embedding": model.encoder.embedding(source)}
+    for number, read in enumerate(trail.encoder, 1):
+        encoded |= {f"{number} self-attention": read.mixed, f"{number} feed-forward": read.y}
+    encoded["memory"] = model.encoder(source)
+    decoded = {"embedding": trail.decoder[0].x}
+    for number, wrote in enumerate(trail.decoder, 1):
+        decoded |= {f"{number} masked self-attention": wrote.mixed, f"{number} cross-attention": wrote.informed}
+        decoded[f"{number} feed-forward"] = wrote.y
+    decoded["last norm"] = model.decoder.last(trail.decoder[-1].y)
+    cross = trail.decoder[-1].cross
+    assert cross is not None, "it reads a memory"
+    outputs, inputs = range(1, tokens.shape[1] + 1), tuple(config.sample)
+    chances = logits[0].softmax(-1).numpy()
+    signals = [
+        Signal("weights", ("output", "input"), cross.weights[0].mean(0).numpy(), {"output": outputs, "input": inputs}),
+        Signal("taken", ("output", "symbol"), chances, {"output": outputs, "symbol": task.vocabulary}),
+    ]
+    facts = {
+        "read": {stage: tuple(rms(state[0].numpy()).tolist()) for stage, state in encoded.items()},
+        "wrote": {stage: tuple(rms(state[0].numpy()).tolist()) for stage, state in decoded.items()},
+        "written": tuple(task.vocabulary[token] for token in tokens[0].tolist()),
+        "d": model.decoder.W_y.shape[1],
+        "heads": model.decoder.heads,
+        "feedforward": len(model.decoder.layers[0].feedforward.b_1),
+        "encoder_layers": len(model.encoder.layers),
+        "decoder_layers": len(model.decoder.layers),
+    }
+    return Snapshot(config, 0, signals, facts)
+
+
+def writing(moment: Snapshot, symbol: int) -> Snapshot:
+    """What stands where while the model of a moment of `stack` writes one symbol, counted from 1.
+
+    facts: source, its characters; before, the symbols that the decoder is given; next, the likeliest symbol, and
+    probability; read and wrote, stage -> root mean square of the whole tensor (S, d) or (T, d); weights, on each place of the
+    source; symbol, S, T, d, heads, d_k, feedforward, vocabulary, encoder_layers, decoder_layers. ValueError for a symbol that
+    there is not.
+    """
+    facts, chances = moment.facts, moment["taken"].sel(output=symbol)
+    best = int(chances.values.argmax())
+
+    def whole(places: Mapping[str, tuple[float, ...]], count: int) -> dict[str, float]:
+        return {stage: float(rms(np.array(values[:count]))) for stage, values in places.items()}
+
+    source = moment["weights"].ticks["input"]
+    return Snapshot(
+        moment.config,
+        0,
+        [],
+        {
+            **{name: facts[name] for name in ("d", "heads", "feedforward", "encoder_layers", "decoder_layers")},
+            "source": source,
+            "before": (SPECIAL[START], *facts["written"][: symbol - 1]),
+            "next": chances.ticks["symbol"][best],
+            "probability": float(chances.values[best]),
+            "read": whole(facts["read"], len(source)),
+            "wrote": whole(facts["wrote"], symbol),
+            "weights": tuple(moment["weights"].sel(output=symbol).values.tolist()),
+            "symbol": symbol,
+            "S": len(source),
+            "T": symbol,
+            "d_k": facts["d"] // facts["heads"],
+            "vocabulary": len(chances.values),
+        },
+    )
 
 
 def _used(symbols: Tensor) -> list[int]:

@@ -1,10 +1,12 @@
-"""Where the gradient goes in a stack of blocks, and how much of it reaches each input.
+"""What a stack of blocks does on the way forward and back.
 
+    through       before(x), f(before(x)), their sum with x, and what is made of it: PARTS of a sublayer
+    rms           √(mean of the squared entries) of each vector
     by block      ‖dL/dθ_b‖, θ_b all weights of block b           (blocks,)
     decades       log10(‖dL/dθ_1‖ / ‖dL/dθ_N‖)                    below zero where the first blocks get less
     by position   ‖dL/dx_t‖, mean over the batch                  (time,)
 
-They take any torch modules. Norms are of float64, so that a gradient of 1e-30 is still a number; the
+The gradients are of any torch modules. Norms are of float64, so that a gradient of 1e-30 is still a number; the
 gradients themselves have the precision of the model, and below 1e-38 float32 has none.
 """
 
@@ -12,8 +14,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from seqcore.models.encoder import Around
+
+PARTS = ("before", "f", "sum", "after")  # of a sublayer: before(x), f(before(x)), x + f or f alone, after(sum)
+
+
+def through(around: Around, f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The four PARTS of one sublayer, each of the shape of x; the last is what `around(x, f)` returns."""
+    before = around.before(x)
+    f_x = f(before)
+    joined = x + f_x if around.residual else f_x
+    return before, f_x, joined, around.after(joined)
+
+
+def rms(states: np.ndarray) -> np.ndarray:
+    """The root mean square of every vector of states (..., unit), in float64: (...)."""
+    return np.sqrt(np.square(states.astype(float)).mean(-1))
 
 
 def by_block(loss: Tensor, blocks: Sequence[nn.Module]) -> Tensor:

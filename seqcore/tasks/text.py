@@ -164,6 +164,13 @@ def read(raw: bytes | str, longest: int = LONGEST) -> str:
     return within_limits(_common(text))
 
 
+def readable(sentence: str, alphabet: Iterable[str]) -> str:
+    """What of a sentence consists of the alphabet's characters, capitals as small letters where only these are there."""
+    known = set(alphabet)
+    letters = (character if character in known else character.lower() for character in sentence)
+    return "".join(character for character in letters if character in known)
+
+
 def visible(text: str) -> str:
     """The text with its spaces as SPACE."""
     return text.replace(" ", SPACE)

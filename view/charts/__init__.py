@@ -19,7 +19,8 @@ vega     specifications: layers and axes
 
 from view.charts.chart import Chart, Entry, table
 from view.charts.columns import bars
+from view.charts.frame import distinct, thin
 from view.charts.lines import curve
 from view.charts.maps import heat, side_by_side
 
-__all__ = ["Chart", "Entry", "bars", "curve", "heat", "side_by_side", "table"]
+__all__ = ["Chart", "Entry", "bars", "curve", "distinct", "heat", "side_by_side", "table", "thin"]

@@ -13,9 +13,7 @@ import pyarrow as pa
 from seqcore.record import Signal
 from seqcore.symbols import AXES, symbol
 from view import theme
-
-if TYPE_CHECKING:
-    from altair import LayerChart
+from view.charts.vega import alone
 
 if TYPE_CHECKING:
     from altair import LayerChart
@@ -69,7 +67,7 @@ class Chart:
         """
         import altair  # a quarter of a second that no page has to wait for
 
-        specification = dict(self.specification([signal.name for signal in signals], **options))
+        specification = alone(self.specification([signal.name for signal in signals], **options))
         rows = self.rows(*signals, **options).to_pylist()
         specification["data"] = {**specification["data"], "values": rows}
         return altair.LayerChart.from_dict(specification)

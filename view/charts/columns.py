@@ -13,8 +13,22 @@ from seqcore.record import Signal
 from seqcore.symbols import AXES, symbol
 from view import theme
 from view.charts.chart import Chart, Entry, legend
-from view.charts.frame import Part, Span, around, assemble, at_tick, joined, marks, rule_part, ruled, say, shown, word
-from view.charts.vega import STEADY, TINT, TOLD, axis_of, layer_of, places_of, rule_layers, whole
+from view.charts.frame import (
+    Part,
+    Span,
+    around,
+    assemble,
+    at_tick,
+    distinct,
+    joined,
+    marks,
+    rule_part,
+    ruled,
+    say,
+    shown,
+    word,
+)
+from view.charts.vega import STEADY, TINT, TOLD, axis_of, fading, layer_of, places_of, rule_layers, whole
 
 BARS_TOLD = 12
 
@@ -54,6 +68,7 @@ def rows(
             "right": [step, np.nan],
             "value": vertical,
             "told": [joined(told, wrap=True), None],
+            "ticks": [joined(distinct(ticks)), ""],
         },
         {
             "kind": ["bar"] * len(bars),
@@ -61,11 +76,12 @@ def rows(
             "right": left + width * (0.95 if len(names) > 1 else 1),
             "value": known,
             "tint": [tints[name] for _, name, _ in bars],
+            "line": [names[name] for _, name, _ in bars],
             "told": [f"{at_tick(x, ticks[at])}\n{names[name]} {say(value)}" for at, name, value in bars],
         },
         rule_part("value", places, vertical, height),
     ]
-    return assemble(parts, numbers=("left", "right", "value"), texts=("kind", "tint", "told"))
+    return assemble(parts, numbers=("left", "right", "value"), texts=("kind", "line", "tint", "told", "ticks"))
 
 
 def _names(signal: Signal, colour: str | None) -> list[str]:
@@ -88,20 +104,30 @@ def numbers(rows: pa.Table, title: str, **_: Any) -> str:
 
 
 @functools.cache
-def specification(name: str, has_theory: bool, *, x: str, has_rules: bool = False, height: int = theme.HEIGHT) -> dict:
+def specification(
+    name: str,
+    has_theory: bool,
+    *,
+    x: str,
+    colour: str | None = None,
+    has_rules: bool = False,
+    height: int = theme.HEIGHT,
+) -> dict:
     """Bars from zero, and horizontal lines."""
     horizontal = places_of("left", AXES.get(x, x), "right", 0)
     vertical = axis_of("value", symbol(name).title, {"tickCount": 5} | STEADY)
     corners = {"x": horizontal, "x2": {"field": "right"}, "y": vertical, "y2": {"datum": 0}}
-    layers = [layer_of("rect", "datum.kind == 'bar'", corners | {"color": TINT, "tooltip": TOLD})]
-    return whole(layers + (rule_layers(vertical) if has_rules else []), height)
+    looked = {x: "ticks0[floor(datum.left)]"} | ({colour: "datum.line"} if colour else {})
+    bar = {"color": TINT, "opacity": fading(looked, 1, 0.25, "&&"), "tooltip": TOLD}
+    layers = [layer_of("rect", "datum.kind == 'bar'", corners | bar)]
+    return whole(layers + (rule_layers(vertical) if has_rules else []), height, looked)
 
 
 bars = Chart(
     rows,
     entries,
     specification,
-    words=("x", "height"),
+    words=("x", "colour", "height"),
     given=("rules",),
     verb="Bars of",
     numbers=numbers,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -137,6 +138,16 @@ def joined(names: Sequence, wrap: bool = False) -> str:
         lines = (textwrap.wrap(name, room, break_long_words=False) if len(name) > room else [name] for name in written)
         written = ["\n".join(line) for line in lines]
     return SEPARATOR.join(written)
+
+
+def distinct(ticks: Sequence) -> list[str]:
+    """Ticks as words, each different from all others: the second "the" is "the (2)"."""
+    seen: Counter = Counter()
+    found = []
+    for tick in map(word, ticks):
+        seen[tick] += 1
+        found.append(tick if seen[tick] == 1 else f"{tick} ({seen[tick]})")
+    return found
 
 
 def word(tick: Any) -> str:

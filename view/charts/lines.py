@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -30,7 +31,7 @@ from view.charts.frame import (
     value_at,
     word,
 )
-from view.charts.vega import ALL, STEADY, TINT, TOLD, axis_of, layer_of, rule_layers, whole
+from view.charts.vega import ALL, STEADY, TINT, TOLD, axis_of, fading, layer_of, rule_layers, whole
 
 POINTS = 160  # of one line; more cannot be seen, and cost time
 POINTS_OF_A_SEED = 60
@@ -197,6 +198,7 @@ def specification(
     has_theory: bool,
     *,
     x: str,
+    colour: str | None = None,
     log: bool = False,
     log_x: bool = False,
     every_seed: bool = False,
@@ -212,23 +214,27 @@ def specification(
     ticks = {"values": {"expr": _decades()}, "labelExpr": _powers(), **ALL} if log else {"tickCount": 5}
     vertical = axis_of("y", symbol(name).title, ticks | STEADY)
     stroke = {"x": horizontal, "y": vertical, "color": TINT, "detail": {"field": "line"}}
-    band = stroke | {"y": vertical | {"field": "low"}, "y2": {"field": "high"}}
-    layers = [layer_of("area", "isValid(datum.low)", band, opacity=0.15)]
+
+    def drawn(much: float, own: str = "datum.line") -> dict:
+        return stroke | {"opacity": fading({colour: own}, much, much / 5)} if colour else stroke
+
+    band = drawn(0.15) | {"y": vertical | {"field": "low"}, "y2": {"field": "high"}}
+    layers = [layer_of("area", "isValid(datum.low)", band, **({} if colour else {"opacity": 0.15}))]
     if every_seed:
         layers.append(layer_of("line", "datum.kind == 'seed'", stroke, opacity=0.35, strokeWidth=0.8))
-    layers.append(layer_of("line", "datum.kind == 'line'", stroke, strokeWidth=2.4, strokeCap="round"))
+    layers.append(layer_of("line", "datum.kind == 'line'", drawn(1), strokeWidth=2.4, strokeCap="round"))
     if has_theory:
         # Above the measured line, which shows between the dashes where the two agree.
-        layers.append(layer_of("line", "datum.kind == 'theory'", stroke, strokeWidth=1.8, strokeDash=[6, 4]))
+        layers.append(layer_of("line", "datum.kind == 'theory'", drawn(1), strokeWidth=1.8, strokeDash=[6, 4]))
     if has_rules:
         layers += rule_layers(vertical)
-    return whole([*layers, _pointer(horizontal)], height)
+    return whole([*layers, _pointer(x, horizontal)], height, {x: "toString(datum.datum.x)"}, "datum.datum")
 
 
-def _pointer(horizontal: dict) -> dict:
-    """A vertical rule at the place nearest to the pointer, which tells what is there."""
+def _pointer(x: str, horizontal: dict) -> dict:
+    """A vertical rule at the place that is looked at, and what is there told at the place nearest to the pointer."""
     nearest = {"type": "point", "on": "pointerover", "clear": "pointerout", "nearest": True, "toggle": False}
-    pointed = {"condition": {"param": "pointed", "empty": False, "value": 0.7}, "value": 0}
+    pointed = {"condition": {"test": f"look && look[{json.dumps(x)}] == toString(datum.x)", "value": 0.7}, "value": 0}
     encoding = {"x": horizontal, "opacity": pointed, "tooltip": TOLD}
     layer = layer_of("rule", "datum.kind == 'hover'", encoding, color=theme.GREY)
     return layer | {"params": [{"name": "pointed", "select": nearest | {"encodings": ["x"]}}]}
@@ -257,7 +263,7 @@ curve = Chart(
     rows,
     entries,
     specification,
-    words=("x", "log", "log_x", "every_seed", "height"),
+    words=("x", "colour", "log", "log_x", "every_seed", "height"),
     given=("rules",),
     verb="Lines of",
     numbers=numbers,

@@ -13,8 +13,8 @@ from seqcore.record import Signal
 from seqcore.symbols import AXES, symbol
 from view import theme
 from view.charts.chart import Chart
-from view.charts.frame import Part, Span, along, assemble, at_tick, joined, marks, say, shown, thin, word
-from view.charts.vega import STEADY, TINT, TOLD, axis_of, layer_of, places_of, whole
+from view.charts.frame import Part, Span, along, assemble, at_tick, distinct, joined, marks, say, shown, thin, word
+from view.charts.vega import STEADY, TINT, TOLD, axis_of, fading, layer_of, places_of, whole
 
 COLUMNS_THAT_GROW = 60
 COLUMNS_WITH_DIGITS = 8
@@ -54,6 +54,7 @@ def rows(
     the next one. What is no number is left out, and keeps its place.
     """
     maps = signal.ticks[beside] if beside else ()
+    across_one = distinct(signal.ticks[x]) if not across else []
     if beside:
         signal = side_by_side(signal, x, y, beside)
     if set(signal.axes) != {x, y}:
@@ -80,6 +81,7 @@ def rows(
             "bottom": [step_down, np.nan],
             "value": limits,
             "told": [joined(names, wrap=True), joined(names_down)],
+            "ticks": [joined([*across_one, ""] * max(1, len(maps))), joined(distinct(lines))],
         },
         {
             "kind": ["cell"] * len(known),
@@ -96,7 +98,9 @@ def rows(
     if digits:
         parts[1] |= _digits(known, limits, kind, len(columns))
     written = ("digits", "ink") if digits else ()
-    return assemble(parts, numbers=("left", "right", "top", "bottom", "value"), texts=("kind", "told", *written))
+    return assemble(
+        parts, numbers=("left", "right", "top", "bottom", "value"), texts=("kind", "told", "ticks", *written)
+    )
 
 
 def _edges(columns: Sequence, across: Span | None) -> np.ndarray:
@@ -174,7 +178,9 @@ def specification(
     vertical = places_of("top", AXES.get(y, y), "bottom", 1, reverse=True, round=True)
     vertical["axis"] |= STEADY
     corners = {"x": horizontal, "x2": {"field": "right"}, "y": vertical, "y2": {"field": "bottom"}}
-    layers = [layer_of("rect", "datum.kind == 'cell'", corners | {"color": _colour(name, legend), "tooltip": TOLD})]
+    looked = {x: "toString(datum.left)" if has_across else "ticks0[datum.left]", y: "ticks1[datum.top]"}
+    cell = {"color": _colour(name, legend), "opacity": fading(looked, 1, 0.3), "tooltip": TOLD}
+    layers = [layer_of("rect", "datum.kind == 'cell'", corners | cell)]
     if digits:
         middles = {"x": horizontal | {"field": "x"}, "y": vertical | {"field": "y"}}
         ink = {"color": TINT | {"field": "ink"}, "text": {"field": "digits"}, "tooltip": TOLD}
@@ -185,7 +191,7 @@ def specification(
         box = {"x": {"value": 0}, "x2": {"value": "width"}, "y": vertical, "y2": {"field": "bottom"}}
         border = dict(filled=False, stroke=theme.PURPLE, strokeWidth=2.5)
         layers.append(layer_of("rect", "datum.kind == 'box'", box, **border))
-    return whole(layers, height) | ({"usermeta": {"embedOptions": {"renderer": "canvas"}}} if large else {})
+    return whole(layers, height, looked) | ({"usermeta": {"embedOptions": {"renderer": "canvas"}}} if large else {})
 
 
 def _colour(name: str, legend: bool) -> dict:

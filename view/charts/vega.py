@@ -5,9 +5,12 @@ The rows are called "source": that is the name under which Streamlit hands them 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from view import theme
+from view.look import LOOK, MOMENT
 
 TINT = {"field": "tint", "type": "nominal", "scale": None}
 TOLD = {"field": "told", "type": "nominal"}
@@ -15,22 +18,36 @@ ALL = {"tickCount": 100}  # beside values of an axis: without it Vega would thin
 STEADY = {"minExtent": 34}  # the plot keeps its place while the numbers beside it get longer or shorter
 # Streamlit draws a chart once before it has rows.
 NO_FRAME = (
-    "[{x: 1, y: 0, left: 0, right: 1, top: 0, bottom: 1, value: 0, told: ''}, "
-    "{x: 2, y: 1, left: 1, top: 1, value: 1, told: ''}]"
+    "[{x: 1, y: 0, left: 0, right: 1, top: 0, bottom: 1, value: 0, told: '', ticks: ''}, "
+    "{x: 2, y: 1, left: 1, top: 1, value: 1, told: '', ticks: ''}]"
 )
 
 
-def whole(layers: list[dict], height: int) -> dict:
-    """A specification; `frame` in its expressions is the first two rows, and the axes are those of the first layer."""
+def whole(layers: list[dict], height: int, looked: Mapping[str, str], row: str = "datum") -> dict:
+    """A specification; `frame` in its expressions is the first two rows, and the axes are those of the first layer.
+
+    looked  axis -> an expression for the tick of the mark that is pointed at, whose row is called `row`
+    """
     for layer in layers[1:]:
         layer["encoding"] = {
             channel: {part: text for part, text in definition.items() if part != "axis"}
             for channel, definition in layer["encoding"].items()
         }
-    names = ({"name": f"names{row}", "expr": f"split(frame[{row}].told, '\\u001f')"} for row in (0, 1))
+    lists = (("names", "told"), ("ticks", "ticks")) if "ticks" in json.dumps([layers, looked]) else (("names", "told"),)
+    rows = "data('source')"
+    here = f"isValid(moment) && isValid(moment[{rows}[0].training]) ? moment[{rows}[0].training] : 1"
+    at = f"length({rows}) && isValid({rows}[0].moments) ? round(({here}) * ({rows}[0].moments - 1)) : -1"
+    frame = f"length({rows}) < 2 ? {NO_FRAME} : at < 0 ? {rows} : slice({rows}, 2 * at, 2 * at + 2)"
+    names = (
+        {"name": f"{name}{row}", "expr": f"split(frame[{row}].{column}, '\\u001f')"}
+        for name, column in lists
+        for row in (0, 1)
+    )
     return {
         "data": {"name": "source", "format": {"parse": None}},
-        "params": [{"name": "frame", "expr": f"length(data('source')) > 1 ? data('source') : {NO_FRAME}"}, *names],
+        "params": [{"name": "at", "expr": at}, {"name": "frame", "expr": frame}, *names],
+        # After a training its rows are those of many moments.
+        "transform": [{"filter": "!isValid(datum.moment) || datum.moment == at"}],
         "layer": layers,
         "height": height,
         # The chart has its words; to write some for every mark would take a third of the time.
@@ -38,8 +55,51 @@ def whole(layers: list[dict], height: int) -> dict:
             "aria": False,
             "mark": {"invalid": "filter", "aria": False},
             "axis": {"labelPadding": 8, "titlePadding": 8},
+            "signals": [{"name": "moment", "value": None, "bind": {"element": f"#{MOMENT}"}}, _look(looked, row)],
         },
     }
+
+
+def _look(looked: Mapping[str, str], row: str) -> dict:
+    """What the reader looks at, {axis: tick} or nothing: one value for all charts of a page, held by its element `LOOK`."""
+    ticks = ", ".join(f"{json.dumps(axis)}: {tick}" for axis, tick in looked.items())
+    return {
+        "name": "look",
+        "value": None,
+        "bind": {"element": f"#{LOOK}"},
+        "on": [
+            {
+                "events": "pointerover",
+                "update": f"datum && {row} && test(/cell|bar|hover/, {row}.kind) ? {{{ticks}}} : look",
+            },
+            {"events": "pointerout", "update": "null"},
+        ],
+    }
+
+
+def alone(specification: dict) -> dict:
+    """A specification for a place that has no element to share a look through: nothing is ever looked at there, or rewound."""
+    config = {name: part for name, part in specification["config"].items() if name != "signals"}
+    unbound = [{"name": name, "value": None} for name in ("look", "moment")]
+    return {**specification, "config": config, "params": [*unbound, *specification["params"]]}
+
+
+def faded(looked: Mapping[str, str], among: str = "||") -> str:
+    """An expression: something on these axes is looked at, and not this mark.
+
+    looked  axis -> an expression for the tick of the mark
+    among   "||": a mark that fits one of the axes is looked at; "&&": one that fits all that are said
+    """
+    said = [f"isValid(look[{json.dumps(axis)}])" for axis in looked]
+    fits = [f"{valid} && look[{json.dumps(axis)}] == {tick}" for valid, (axis, tick) in zip(said, looked.items())]
+    if among == "&&":
+        fits = [f"(!{valid} || {fit})" for valid, fit in zip(said, fits)]
+    return f"look && ({' || '.join(said)}) && !({f' {among} '.join(fits)})"
+
+
+def fading(looked: Mapping[str, str], much: float, little: float, among: str = "||") -> dict:
+    """Opacity of a mark: little of it while something else is looked at."""
+    return {"condition": {"test": faded(looked, among), "value": little}, "value": much}
 
 
 def layer_of(mark: str, chosen: str, encoding: dict, **look: Any) -> dict:
