@@ -76,8 +76,8 @@ def spread(config):
     A score is a sum of d_k products. If all entries are independent, with mean 0 and variance 1, the variance of each
     product is 1 too. Variances of independent terms add up:
     $\operatorname{Var}(q \cdot k) = \sum_{i=1}^{d_k} \operatorname{Var}(q_i k_i) = d_k$. The standard deviation, the
-    *spread*, is √d_k. Dividing by √d_k brings it back to 1. Dividing by d_k leaves 1/√d_k, and nearly equal weights. Do the entries have variance 1? That depends on how W_q and W_k are drawn (right
-    picture).
+    *spread*, is √d_k. Dividing by √d_k brings it back to 1. Dividing by d_k leaves 1/√d_k, and nearly equal weights. Do the
+    entries have variance 1? That depends on how W_q and W_k are drawn (right picture).
     """
     picture, starts = page.picture(scaling.sharpness, config), page.picture(scaling.starts, config)
 
