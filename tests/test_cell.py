@@ -1,14 +1,16 @@
 """Drawings of cells: every number in them is a number of the record, and they keep their size whatever it is."""
 
+import html
 import re
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
 
-from seqcore.experiments import gru, lstm
+from seqcore.experiments import gru, lstm, rnn
 from seqcore.record import Signal, Snapshot
 from view import cell
+from view.charts import distinct
 
 CONFIG = lstm.Config(length=12, hidden=4)
 GRUS = gru.Config(length=12, hidden=4)
@@ -202,3 +204,13 @@ def test_an_unrolled_network_shows_the_characters_it_reads_escaped():
     drawing = cell.unrolled(Snapshot(None, 0, [states, chances], {"piece": "<& <&"}), 2)
     assert parsed(drawing).get("role") == "img"
     assert {"t = 2", "<", "&", "␣", "+1.0", "33%"} <= set(words(drawing))
+
+
+def test_a_step_of_the_unrolled_network_is_looked_at_as_in_the_map_of_its_states():
+    picture = rnn.inside(rnn.Config(length=12))
+    svg = cell.unrolled(picture, 3)
+    ticks = distinct(picture["h"].ticks["time"])
+    found = re.findall(r'data-look="time" data-tick="([^"]+)"', svg)
+    assert [html.unescape(tick) for tick in found] == ticks[:5]
+    units = re.findall(r'data-look="unit" data-tick="([^"]+)"', svg)
+    assert set(units) == {str(unit) for unit in picture["h"].ticks["unit"][:10]}

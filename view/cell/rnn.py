@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from seqcore.record import Snapshot, Tick
 from view.cell.parts import bracketed
-from view.strokes import arrow, bar, signed, svg, text
+from view.charts import distinct
+from view.strokes import arrow, bar, look, signed, svg, text
 from view.theme import BLUE, GREEN, GREY, ORANGE, PURPLE, TEAL
 
 COLUMNS, UNITS = 5, 10  # steps that fit side by side, and units of a state that are drawn
@@ -22,6 +23,7 @@ def unrolled(moment: Snapshot, time: int) -> str:
     states, piece = moment["states"].values, moment.facts["piece"]
     first = max(0, min(time - COLUMNS + 2, len(states) - COLUMNS))
     steps = range(first, min(first + COLUMNS, len(states)))
+    ticks = distinct([_visible(character) for character in piece])  # those of the states
     parts = [text(6, y, label, anchor="start", colour=GREY) for y, label in ((40, "guess"), (150, "h"), (290, "x"))]
     parts.append(text(48, 150, "0" if first == 0 else "…", colour=GREY))
     for column, t in enumerate(steps):
@@ -30,6 +32,13 @@ def unrolled(moment: Snapshot, time: int) -> str:
             parts.append(
                 f'<rect x="{x - 54}" y="2" width="108" height="334" rx="10" fill="{BLUE}" fill-opacity="0.10"/>'
             )
+        seen = [
+            *_state(x, states[t][:UNITS]),
+            *_guess(x, moment["next"].values[t], moment["next"].ticks["symbol"], piece[t + 1]),
+            f'<rect x="{x - 17}" y="272" width="34" height="32" rx="6" fill="{READ}" fill-opacity="0.18" stroke="{READ}"/>',
+            text(x, 294, _visible(piece[t]), 17, weight=600),
+            text(x, 326, f"t = {t}", 12, GREY),
+        ]
         parts += [
             arrow(x - 118 + 36 if column else 58, 150, x - 36, 150, REMEMBER),
             text(x - 59, 141, "W_h", 12, REMEMBER),
@@ -37,11 +46,7 @@ def unrolled(moment: Snapshot, time: int) -> str:
             text(x + 6, 242, "W_x", 12, READ, "start"),
             arrow(x, 98, x, 76, ANSWER),
             text(x + 6, 92, "W_y", 12, ANSWER, "start"),
-            *_state(x, states[t][:UNITS]),
-            *_guess(x, moment["next"].values[t], moment["next"].ticks["symbol"], piece[t + 1]),
-            f'<rect x="{x - 17}" y="272" width="34" height="32" rx="6" fill="{READ}" fill-opacity="0.18" stroke="{READ}"/>',
-            text(x, 294, _visible(piece[t]), 17, weight=600),
-            text(x, 326, f"t = {t}", 12, GREY),
+            look(seen, "time", ticks[t]),
         ]
     return svg(
         parts,
@@ -58,11 +63,13 @@ def _state(x: float, h: Iterable[float]) -> list[str]:
     cells = []
     for k, value in enumerate(h):
         colour = ORANGE if value > 0 else BLUE
-        cells.append(
+        cell = (
             f'<rect x="{x - 30 + 31 * (k % 2)}" y="{106 + 18.2 * (k // 2):.1f}" width="29" height="16" rx="3" '
             f'fill="{colour}" fill-opacity="{abs(value):.2f}" stroke="{colour}" stroke-opacity="0.3"/>'
         )
-        cells.append(text(x - 15.5 + 31 * (k % 2), 118 + 18.2 * (k // 2), signed(value, 1), 10))
+        cells.append(
+            look([cell, text(x - 15.5 + 31 * (k % 2), 118 + 18.2 * (k // 2), signed(value, 1), 10)], "unit", str(k))
+        )
     return [frame, *cells]
 
 
