@@ -123,7 +123,7 @@ def losses(moment: Snapshot, caption: str = "", **options: Any) -> None:
 
 
 def drawing(svg: str, caption: str = "") -> None:
-    """An SVG drawing of `view.cell`, with the words that belong under it."""
+    """An SVG drawing, made of what `view.strokes` has, with the words that belong under it."""
     with st.container(gap=None):
         st.markdown(svg, unsafe_allow_html=True)
         if caption:

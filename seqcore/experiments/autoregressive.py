@@ -97,7 +97,7 @@ class Config(knobs.Repeated):
     )
     tau: int = knob(16, "Window τ", 1, 256, group="Network", help="How many of the last values a prediction sees.")
     hidden: int = knob(
-        32, "Hidden units", 0, 128, group="Network", help="Of the network trained below; 0 makes it linear."
+        32, "Hidden size H", 0, 128, group="Network", help="Of the network trained below; 0 makes it linear."
     )
     steps: int = knob(600, "Training steps", 50, 2000, step=50, group="Training")
     rate: float = knob(0.005, "Learning rate", 1e-4, 0.1, scale="log", group="Training")

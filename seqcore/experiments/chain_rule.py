@@ -68,7 +68,7 @@ class Config(knobs.Repeated):
     cell: str = knob("LSTM", "Latent model", choices=CELLS, group="Network")
     hidden: int = knob(64, "Hidden size H", 4, 128, group="Network")
     embedding: int = knob(16, "Embedding size E", 2, 32, group="Network")
-    length: int = knob(32, "Characters in a window T", 8, 64, group="Training")
+    length: int = knob(32, "Sequence length T", 8, 64, group="Training", help="Characters in a window.")
     batch: int = knob(16, "Windows in a batch B", 2, 32, group="Training")
     rate: float = knob(0.01, "Learning rate", 1e-4, 0.1, scale="log", group="Training")
     clip: float = knob(1.0, "Clip the gradient norm at", 0.0, 10.0, step=0.1, group="Training", help="0 is off.")

@@ -57,8 +57,10 @@ REPEATS, ENOUGH = 5, 0.06  # a measurement is repeated so often, or for so many 
 @dataclass(frozen=True)
 class Config(knobs.Repeated):
     length: int = knob(50, "Sequence length T", 6, 200, group="Data")
-    width: int = knob(32, "Width d", choices=(16, 32, 64), group="Network", help="Of vectors and of hidden states.")
-    heads: int = knob(2, "Heads", choices=(1, 2, 4, 8), group="Network")
+    width: int = knob(
+        32, "Model size d_model", choices=(16, 32, 64), group="Network", help="Of vectors and of hidden states."
+    )
+    heads: int = knob(2, "Heads h", choices=(1, 2, 4, 8), group="Network")
     layers: int = knob(1, "Encoder layers", 1, 3, group="Network")
     rate: float = knob(0.003, "Learning rate", 1e-4, 0.03, scale="log", group="Training")
     steps: int = knob(250, "Training steps", 50, 800, step=50, group="Training")

@@ -55,8 +55,8 @@ class Config(knobs.Repeated):
     sharpness: float = knob(
         1.5, "Sharpness of the source", 0.0, 4.0, step=0.1, group="Data", help="0: pure noise. 4: nearly one successor."
     )
-    width: int = knob(32, "Model size d", choices=(16, 32, 64), group="Network")
-    heads: int = knob(1, "Heads", choices=(1, 2, 4), group="Network")
+    width: int = knob(32, "Model size d_model", choices=(16, 32, 64), group="Network")
+    heads: int = knob(1, "Heads h", choices=(1, 2, 4), group="Network")
     layers: int = knob(1, "Decoder layers", 1, 3, group="Network")
     rate: float = knob(0.01, "Learning rate", 1e-4, 0.1, scale="log", group="Training")
     steps: int = knob(400, "Training steps", 100, 1000, step=50, group="Training")

@@ -64,7 +64,11 @@ class Config(knobs.Repeated):
         2, "Heads h", 1, MOST_HEADS, group="Network", help="Raced against one head with as many entries as all of them."
     )
     width: int = knob(
-        32, "Width d_model", choices=(8, 12, 16, 24, 32, 48, 64), group="Network", help="Entries of a token's vector."
+        32,
+        "Model size d_model",
+        choices=(8, 12, 16, 24, 32, 48, 64),
+        group="Network",
+        help="Entries of a token's vector.",
     )
     d_k: int = knob(
         USUAL,

@@ -56,7 +56,7 @@ class Config(knobs.Repeated):
         12, "Wait, on average", 0, 30, group="Data", help="Noise symbols between a letter and the question for it."
     )
     symbols: int = knob(4, "Different letters K", 2, 8, group="Data")
-    length: int = knob(64, "Symbols in a row", 48, 128, step=8, group="Data")
+    length: int = knob(64, "Sequence length T", 48, 128, step=8, group="Data", help="Symbols in a row.")
     cell: str = knob("RNN", "State from", choices=CELLS, group="Network")
     hidden: int = knob(
         24, "Hidden size H", 4, 64, group="Network", help="The windows get as many weights as the state."

@@ -35,7 +35,7 @@ class Config(knobs.Repeated):
     order: int = knob(
         2, "Order of the source", 1, 3, group="Data", help="How many past symbols the next one depends on."
     )
-    hidden: int = knob(32, "Hidden size", 8, 64, step=8, group="Models")
+    hidden: int = knob(32, "Hidden size H", 8, 64, step=8, group="Models")
     rate: float = knob(0.01, "Learning rate", 1e-3, 0.03, scale="log", group="Training")
     steps: int = knob(300, "Training steps", 50, 1000, step=50, group="Training")
     seeds: int = knob(1, "Seeds", 1, 3, group="Repetition")

@@ -46,7 +46,9 @@ COST = 6  # of a step of all cells, in RNNs of 32 units
 @dataclass(frozen=True)
 class Config(knobs.Repeated):
     task: str = knob("adding", "Task", choices=TASKS, group="Data")
-    length: int = knob(50, "Length T", 4, 100, group="Data", help="How far it is from the first step to the answer.")
+    length: int = knob(
+        50, "Sequence length T", 4, 100, group="Data", help="How far it is from the first step to the answer."
+    )
     hidden: int = knob(32, "Hidden size H", 4, 64, group="Network")
     sizes: str = knob(
         "equal hidden size",

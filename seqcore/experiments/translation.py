@@ -80,12 +80,14 @@ STEP_COST = 0.01  # of one arm and seed, per row, feature and symbol and layer, 
 @dataclass(frozen=True)
 class Config(knobs.Repeated):
     task: str = knob("reverse", "Task", choices=TASKS, group="Data")
-    length: int = knob(8, "Longest string of digits", 4, 10, group="Data", help="For reverse and sort.")
+    length: int = knob(
+        8, "Sequence length T", 4, 10, group="Data", help="Of the longest string of digits, to reverse or to sort."
+    )
     shorter: int = knob(
         0, "Strings may be shorter by", 0, 6, group="Data", help="For reverse and sort. 2 digits at least."
     )
-    width: int = knob(64, "Model size d", choices=(32, 64), group="Network")
-    heads: int = knob(1, "Heads", choices=(1, 2, 4), group="Network")
+    width: int = knob(64, "Model size d_model", choices=(32, 64), group="Network")
+    heads: int = knob(1, "Heads h", choices=(1, 2, 4), group="Network")
     encoder_layers: int = knob(1, "Encoder layers", 0, 2, group="Network")
     decoder_layers: int = knob(1, "Decoder layers", 1, 2, group="Network")
     positions: str = knob("sinusoidal", "Positions", choices=("sinusoidal", "learned"), group="Network")
