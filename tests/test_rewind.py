@@ -96,3 +96,18 @@ def test_a_slider_has_few_stops_and_the_one_that_is_looked_at(now):
     assert rewind.MOST <= len(stops) <= rewind.MOST + 1
     assert list(stops) == sorted(stops)
     assert rewind.stops((0, 5), 5) == (0, 5)
+
+
+def test_another_training_with_the_same_steps_has_tables_of_its_own(run):
+    from seqcore.experiments import attention
+
+    chart, name, options = MAP
+    other = attention.related(attention.Config(steps=50, seeds=2, seed=5))
+    while not other.done:
+        other.advance(1.0)
+    assert other.steps == run.steps
+    tables = [
+        rewind.moments(rest, chart, [rest.moment[name]], options, chart.rows(rest.moment[name], **options))
+        for rest in (resting(run, run.steps[-1]), resting(other, other.steps[-1]))
+    ]
+    assert str(chosen(tables[0], 5)) != str(chosen(tables[1], 5))

@@ -8,6 +8,7 @@ the words and drawings of that moment. A chart whose moments have more than ROWS
 from __future__ import annotations
 
 import re
+import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -72,15 +73,17 @@ def moments(rest: Rest, chart: Chart, signals: Sequence[Signal], options: dict[s
 
     rows  those of the chart now; they come back if there are too many, or if the signals are no parts of the moment
     """
-    made: OrderedDict[str, pa.Table | None] = st.session_state.setdefault("rewound", OrderedDict())
+    made: OrderedDict[str, tuple[weakref.ref[Run], pa.Table | None]] = st.session_state.setdefault(
+        "rewound", OrderedDict()
+    )
     parts = [(signal.name, signal.taken) for signal in signals]
-    key = repr((id(rest.run), rest.steps, chart.verb, parts, options))
-    if key not in made:
-        made[key] = _joined(rest, chart, signals, options)
+    key = repr((rest.name, rest.steps, chart.verb, parts, options))
+    if key not in made or made[key][0]() is not rest.run:
+        made[key] = weakref.ref(rest.run), _joined(rest, chart, signals, options)
     made.move_to_end(key)
     while len(made) > KEPT:
         made.popitem(last=False)
-    found = made[key]
+    _, found = made[key]
     return rows if found is None else found
 
 
