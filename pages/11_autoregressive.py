@@ -202,7 +202,8 @@ def trained_to_run(config):
         arm = page.view_option("arm", "Network", name(config.tau), choices=arms)
         caption = "First seed. Free running reads only its own predictions after time 0."
         title = "What the network predicts"
-        page.show(charts.curve, moment["series"].sel(arm=arm), x="time", colour="line", title=title, caption=caption)
+        series = moment["series"].sel(arm=arm)
+        page.show(charts.curve, series, x="time", colour="line", height=260, title=title, caption=caption)
 
     page.play(run, config, figures)
 

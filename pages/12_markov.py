@@ -5,7 +5,7 @@ Then one table holds everything: P(next | this). Where the last k symbols count,
 
 import streamlit as st
 
-from seqcore.experiments.markov import WRITERS, Config, factors, orders, own_text, run, table, walk
+from seqcore.experiments.markov import FIRST, WRITERS, Config, factors, orders, own_text, run, table, walk
 from view import charts, page
 
 SOURCE = ("order", "learned", "symbols", "sharpness")
@@ -18,7 +18,11 @@ def limits(facts):
 
 @page.scene(
     *("sentence", "text"),
-    presets={"The story": {}, "A pair it never had": {"sentence": "the xylophone"}, "Swinging": {"text": "ab" * 40}},
+    presets={
+        "The story": {},
+        "A pair it never had": {"sentence": "the xylophone"},
+        "Swinging": {"text": "ab" * 40, "sentence": "ab" * 8},
+    },
 )
 def one_table(config):
     r"""One table: the probability of a sentence is a product of entries of one table.
@@ -192,16 +196,19 @@ def trained_on_more_and_more(config):
         facts = moment.facts
         left, right = st.columns(2)
         with left:
-            caption = "Of 1,000 new symbols, the same for all. The axis runs in doublings."
-            options = dict(
-                x="step", colour="arm", log_x=True, across=(8, config.steps), rules=limits(facts), height=240
-            )
-            page.show(charts.curve, moment["loss"], title="Loss while the data arrive", caption=caption, **options)
-        with right:
             caption = "Left of k the line stops above the best possible. Right of k it sinks as the data grow."
             span = 0.9 * facts["floor"], 1.3 * facts["baseline"]
             options = dict(x="order", across=(0, 8), span=span, rules=limits(facts), height=240)
-            page.show(charts.curve, moment["orders"], title="The same by order, now", caption=caption, **options)
+            page.show(charts.curve, moment["orders"], title="Loss by order, now", caption=caption, **options)
+        with right:
+            caption = "The same, while the data arrive: of 1,000 new symbols. The axis runs in doublings."
+            options = dict(
+                x="step", colour="arm", log_x=True, across=(FIRST, config.steps), rules=limits(facts), height=240
+            )
+            if moment.step < FIRST:
+                st.info(f"Loss while the data arrive: it is drawn from {FIRST} symbols on, on an axis of doublings.")
+            else:
+                page.show(charts.curve, moment["loss"], title="Loss while the data arrive", caption=caption, **options)
         page.metrics(
             Best_order_now=(f"{facts['best_order']}", "The lowest loss on new symbols, the median over seeds."),
             Symbols_counted=f"{moment.step:,}",

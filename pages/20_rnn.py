@@ -5,7 +5,7 @@ The network reads one character at a time. Its state is made from that character
 
 import streamlit as st
 
-from seqcore.experiments.rnn import Config, echoes, inside, own_text, run, step
+from seqcore.experiments.rnn import Config, echoes, inside, own_text, run, source, step
 from view import cell, charts, page
 
 ROWS = 3  # samples that are shown of each network
@@ -34,7 +34,7 @@ def states(signal, caption, **options):
 
 
 @page.scene(
-    *("length", "hidden", "embedding", "text"),
+    *("length", "hidden", "embedding", "sentence", "text"),
     presets={"Small enough to add up": {"hidden": 3, "embedding": 2}, "A hundred units": {"hidden": 100}},
 )
 def one_cell(config):
@@ -92,9 +92,13 @@ def by_hand(config):
     with right:
         st.latex(cell.terms_in_full(taken))
         st.caption("Weight times value, then the four parts of the sum. Without both biases it does not add up.")
+        st.code(source(), language="python", wrap_lines=True)
+        st.caption(
+            "The lines of `seqcore/models/rnn.py` that do it for all units. Here φ is tanh, and `nudge` is None."
+        )
 
 
-@page.scene("length", "hidden", "seeds")
+@page.scene("length", "hidden", "sentence", "seeds")
 def an_echo(config):
     """An echo: change the first character, and every later state changes, less and less.
 

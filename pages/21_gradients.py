@@ -113,11 +113,6 @@ def three_rules(config):
         return
     picture = page.picture(theories, config)
     facts = picture.facts
-    if facts["furthest"] is None:
-        st.info("No gradient arrives for any kind of W: there is no slope to predict.")
-    else:
-        told = ", ".join(f"{rule} {worst:.3f}" for rule, worst in facts["worst"].items())
-        asked.answer(facts["furthest"], f"The largest errors over the four kinds, in decades a step: {told}.")
     left, right = st.columns(2)
     with left:
         curves, title = (picture["gradient"], picture["theory"]), "Measured, and predicted by three rules"
@@ -128,6 +123,11 @@ def three_rules(config):
         caption = "For each kind of W: the median over seeds. 0.3 decades are a factor of two at every step."
         bars = picture["rule_error"]
         page.show(charts.bars, bars, x="matrix", colour="line", height=230, title=title, caption=caption)
+    if facts["furthest"] is None:
+        st.info("No gradient arrives for any kind of W: there is no slope to predict.")
+    else:
+        told = ", ".join(f"{rule} {worst:.3f}" for rule, worst in facts["worst"].items())
+        asked.answer(facts["furthest"], f"The largest errors over the four kinds, in decades a step: {told}.")
     page.metrics(
         Measured_slope=(f"{facts['slope']:+.4f}", f"A straight line explains {facts['fit']:.1%} of the curve."),
         Textbook=(f"{facts['bound']:+.4f}", "A bound only with the largest φ′ for the mean: it errs either way."),
@@ -160,6 +160,13 @@ def gradient_check(config):
     facts = picture.facts
     left, right = st.columns(2)
     with left:
+        asked = page.question("Which ε comes nearest to backpropagation?", ["10⁻¹", "10⁻⁵", "10⁻¹²"])
+        if asked:
+            title = "Error, from a large ε to a small one"
+            page.show(
+                charts.curve, picture["mismatch"], x="exponent", log=True, across=(1, 12), height=190, title=title
+            )
+    with right:
         page.table(
             ("", "digits"),
             (f"w = {config.weight}[{facts['index']}]", f"`{facts['value']:.16g}`"),
@@ -169,13 +176,6 @@ def gradient_check(config):
             ("**backpropagation**", f"`{facts['kernel']:.12g}`"),
             (f"relative error {facts['error']:.0e}", f"{facts['agree']} digits agree"),
         )
-    with right:
-        asked = page.question("Which ε comes nearest to backpropagation?", ["10⁻¹", "10⁻⁵", "10⁻¹²"])
-        if asked:
-            title = "Error, from a large ε to a small one"
-            page.show(
-                charts.curve, picture["mismatch"], x="exponent", log=True, across=(1, 12), height=190, title=title
-            )
     if asked:
         told = f"{facts['largest']:.0e} at 10⁻¹, {facts['middle']:.0e} at 10⁻⁵, {facts['smallest']:.0e} at 10⁻¹²"
         said = {"largest": "10⁻¹", "middle": "10⁻⁵", "smallest": "10⁻¹²"}[facts["best"]]

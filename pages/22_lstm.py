@@ -86,13 +86,8 @@ def six_equations(config):
     """
     facts = page.picture(lstm.six_lines, config).facts
     H, D = config.hidden, facts["inputs"]
-    left, right = st.columns([6, 5], gap="medium")
+    left, right = st.columns([5, 6], gap="medium")
     with left:
-        st.latex(EQUATIONS)
-        st.code(lstm.source(), language="python")
-        st.caption("The same six lines in `seqcore/models/lstm.py`, in torch's order: i before f.")
-        page.badge(facts["agreement"])
-    with right:
         page.drawing(
             cell.lstm_weights(H, D),
             f"The four sums for D = {D} input features and H = {H} units, at their true proportions.",
@@ -101,6 +96,11 @@ def six_equations(config):
             Numbers_a_step=(f"{6 * H}", "f, i, g, o, c and h, each of H numbers: one for every unit."),
             Weights=(f"{4 * H * (D + H + 1):,}", "4 · H · (D + H + 1). torch stores b as two vectors that are added."),
         )
+    with right:
+        st.latex(EQUATIONS)
+        st.code(lstm.source(), language="python")
+        st.caption("The same six lines in `seqcore/models/lstm.py`, in torch's order: i before f.")
+        page.badge(facts["agreement"])
 
 
 @page.scene("length", "hidden", "forget_bias")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from seqcore.experiments.attention import Config, arithmetic, by_hand, five_steps, plane, related, run
+from seqcore.experiments.attention import Config, arithmetic, by_hand, five_steps, plane, related, run, source
 from view import arcs, charts, page
 
 MAP, VECTORS = dict(x="key", y="query"), dict(x="entry", y="token", beside="matrix")
@@ -41,11 +41,11 @@ def in_digits(*lines):
 
 
 @page.scene(
-    *("text", "d_k", "masked"),
+    *("sentence", "d_k", "masked"),
     presets={
         "A word twice": {},
         "Causal mask": {"masked": True},
-        "Longer": {"text": "every morning the miller opened the gate and the water came"},
+        "Longer": {"sentence": "every morning the miller opened the gate and the water came"},
     },
 )
 def who_reads_what(config):
@@ -77,7 +77,7 @@ def who_reads_what(config):
     )
 
 
-@page.scene("text", "width", "d_k", presets={"d_k = 1": {"d_k": 1}, "d_k = 16": {"d_k": 16}})
+@page.scene("sentence", "width", "d_k", presets={"d_k = 1": {"d_k": 1}, "d_k = 16": {"d_k": 16}})
 def query_and_key(config):
     r"""Scores: two matrices make them of each word, and a dot product says how well they match.
 
@@ -101,14 +101,13 @@ def query_and_key(config):
     st.caption(f"“{page.plain(tokens[query])}” and “{page.plain(tokens[key])}”; w₁ is the first row of W_q.")
 
 
-@page.scene("text", "d_k", "masked", presets={"d_k = 16": {"d_k": 16}, "Causal mask": {"masked": True}})
+@page.scene("sentence", "d_k", "masked", presets={"d_k = 16": {"d_k": 16}, "Causal mask": {"masked": True}})
 def softmax(config):
     r"""Softmax: it makes every score positive, and every row add up to 1.
 
     Step 3 divides the scores by √d_k: a sum of d_k products spreads like √d_k, and this brings it back to about one (the
-    next page shows why that matters). Step 4 is the softmax: $e^{s}$ is positive whatever the score s, and divided by the
-    sum of its row it is a share. All weights of a row add up to 1. A *causal mask* takes away what comes later **before**
-    the softmax, so that the rest still adds up to 1.
+    next page shows why). Step 4 is the softmax: $e^{s}$ is positive for every score s, and divided by the sum of its row
+    it is a share. A *causal mask* takes away what comes later **before** the softmax, so that the rest still adds up to 1.
     """
     picture = page.picture(five_steps, config)
     tokens = picture.facts["tokens"]
@@ -122,9 +121,11 @@ def softmax(config):
         square(picture["weights"], query, "4 · Weights", "Each row adds up to 1.")
     digits = arithmetic(picture, query, key, 0)
     in_digits((r"\text{scaled}", digits.scaled), (r"\text{weight}", digits.weight))
+    st.code(source(), language="python", wrap_lines=True)
+    st.caption("For all pairs at once, in `seqcore/models/attention.py`. `scale` is 1/√d_k.")
 
 
-@page.scene("text")
+@page.scene("sentence")
 def turned(config):
     r"""By hand: the direction of q says which keys match, its length how much weight the best one gets.
 
@@ -184,7 +185,7 @@ def values(config):
     page.badge(picture.facts["agreement"])
 
 
-@page.scene("text", "masked", presets={"A word twice": {}, "With a mask": {"masked": True}})
+@page.scene("sentence", "masked", presets={"A word twice": {}, "With a mask": {"masked": True}})
 def no_order(config):
     """No order: nothing here says where a word stands.
 
@@ -304,7 +305,7 @@ def lookup(config):
     st.caption("At d_k = 1 only the largest or smallest key can get most weight; at d_v = 1 it takes over 300 steps.")
 
 
-@page.scene("text", "d_k", "d_v", "masked")
+@page.scene("sentence", "d_k", "d_v", "masked")
 def practice(config):
     """Practice: make the weights do what you want.
 

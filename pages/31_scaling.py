@@ -9,7 +9,7 @@ import streamlit as st
 
 from seqcore.experiments import scaling
 from seqcore.experiments.scaling import ALIKE, ALIVE, ARMS, FAR, SIZES, WIDE, Config, at, run
-from view import charts, page
+from view import charts, digits, page
 
 NONE, ROOT, LINEAR = ARMS
 BY_SIZE = dict(x="d_k", log_x=True, across=(SIZES[0], SIZES[-1]))
@@ -61,12 +61,24 @@ def one_query(config):
         with right:
             words = "Downward the query and its keys get more entries, and keep those they had."
             maps("The same query at every d_k", words, chosen, x="key", y="d_k", frame=SIZES.index(config.d_k))
-        page.metrics(
-            Largest_weight_without_scaling=f"{max(here.sel(arm=NONE).values):.2f}",
-            Largest_weight_with_scaling=f"{max(here.sel(arm=ROOT).values):.2f}",
-        )
 
-    with_option(draw, "query", "Another query", 1, choices=weights.ticks["query"])
+    place = st.container()
+    for_query, for_key = st.columns(2)
+    with for_query:
+        query = page.view_option("query", "Another query", 1, choices=weights.ticks["query"])
+    with for_key:
+        key = page.view_option("key", "The key to follow in digits", min(8, config.keys), 1, config.keys)
+    with place:
+        draw(query)
+    left, right = st.columns([6, 5], gap="medium")
+    with left:
+        st.latex(digits.score_in_full(scaling.one_score(config, query, key)))
+    with right:
+        st.code(scaling.source(), language="python", wrap_lines=True)
+        st.caption(
+            "From `seqcore/models/attention.py`: `scale` is 1 for red and 1/√d_k for blue, and there is no mask. $s_j$ is what "
+            f"goes into the softmax, and $p_{{{key}}}$ the weight: both are the bars of key {key}."
+        )
 
 
 @page.scene("d_k", "initial")

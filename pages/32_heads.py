@@ -121,7 +121,7 @@ def true_sizes(config):
     picture = page.picture(sizes, config)
     facts, h = picture.facts, config.heads
     all_heads = "1" if h == 1 else rf"1 \ldots {h}"
-    left, right = st.columns(2)
+    left, right = st.columns([4, 5])
     with left:
         page.drawing(
             blocks_heads.matrices(picture),
@@ -187,27 +187,32 @@ def score(moment):
     )
 
 
+STARTS = """
+Of 40 starts of one head, with the sizes and the task this page opens with, 39 end near half of each, most of them
+within 300 steps: they know which two symbols it is, but not their order. Both answers were right in 6 to 20 % of cases
+by then. A fixed rule, say *the smaller one first*, would reach 53 %; but both orders are equally likely, so the loss
+does not reward it. The first seed on screen is the other one: it reads one neighbour and guesses the other.
+
+*Values of two* entries can be enough: 10 of 12 starts had both answers right within 300 steps, and 2 stuck. *Keys of
+one* are not: the product of two numbers is largest for the largest or the smallest key, so no query can prefer any
+other.
+"""
+
+
 @page.scene(*TRAINING, presets=PRESETS)
 def trained(config):
     """Trained: from equal weights and equal data, one head fails where several succeed.
 
     The one head has h·d_k and h·d_v entries, so both have equally many weights. Nothing bypasses the attention.
 
-    Of 40 starts of one head, with the sizes and the task this page opens with, 39 end near half of each, most of them
-    within 300 steps: they know which two symbols it is, but not their order. Both answers were right in 6 to 20 % of cases
-    by then. A fixed rule, say *the smaller one first*, would reach 53 %; but both orders are equally likely, so the loss
-    does not reward it. The first seed on screen is the other one: it reads one neighbour and guesses the other.
-
-    *Values of two* entries can be enough: 10 of 12 starts had both answers right within 300 steps, and 2 stuck. *Keys of
-    one* are not: the product of two numbers is largest for the largest or the smallest key, so no query can prefer any
-    other.
     """
-    st.caption(f"**{config.task}:** {TASKS[config.task]}")
+    task, meaning = st.empty(), f"**{config.task}:** {TASKS[config.task]}"
     asked = page.question(
         "How often is the single head right about everything it is asked, at the end?",
         ["below 30 %", "about half", "nearly always"],
     )
     if not asked:
+        task.caption(meaning)
         return
 
     def figures(moment):
@@ -238,6 +243,8 @@ def trained(config):
             asked.answer("below 30 %" if share < 0.3 else "about half" if share < 0.8 else "nearly always", told)
 
     page.play(run, config, figures)
+    st.caption(meaning)
+    st.markdown(STARTS)
     if config.heads == 1:
         st.caption("h = 1: there is no other model to compare with. With two heads or more, both are trained.")
 

@@ -5,8 +5,8 @@ Attention compares every token with every other one and adds up what fits. A sum
 
 import streamlit as st
 
-from seqcore.experiments.positions import Config, bag, products, run, table, turn
-from view import charts, page
+from seqcore.experiments.positions import PLACES, Config, bag, one_entry, one_turn, products, run, source, table, turn
+from view import charts, digits, page
 
 TASKS = {
     "reverse": "The last digit first. Every token has to know its own place.",
@@ -17,7 +17,7 @@ TASKS = {
 TRAINING = ("length", "width", "heads", "layers", "task", "mixed", "rate", "steps")
 
 
-@page.scene("text", "width", presets={"Three words": {}, "Two of them equal": {"text": "the dog saw the cat"}})
+@page.scene("sentence", "width", presets={"The miller": {}, "Dog bites man": {"sentence": "dog bites man"}})
 def one_bag(config):
     """One bag: read the words in another order, and without positions no vector changes.
 
@@ -58,7 +58,20 @@ def the_table(config):
     """
     picture = page.picture(table, config)
     facts, longest = picture.facts, config.tested[-1]
-    left, right = st.columns(2)
+    pictures = st.container()
+    left, right = st.columns(2, gap="medium")
+    with left:
+        for_place, for_entry = st.columns(2)
+        with for_place:
+            place = page.view_option("place", "Place p", 5, 0, PLACES - 1)
+        with for_entry:
+            entry = page.view_option("entry", "Entry", 6, 0, config.width - 1)
+        st.latex(digits.place_in_full(one_entry(config, place, entry)))
+    with right:
+        st.code(source()["omega"] + "\n\n" + source()["PE"], language="python", wrap_lines=True)
+        st.caption("`frequencies` and `sinusoidal` in `seqcore/models/positions.py`: all places and all pairs at once.")
+    with pictures:
+        left, right = st.columns(2)
     with left:
         page.show(
             charts.heat,
@@ -67,8 +80,10 @@ def the_table(config):
             y="place",
             span=(-1, 1),
             large=True,
+            frame=place,
             title="PE: what is added to each token",
-            caption="Row: the place. Columns: the numbers that are added there, in pairs of sine and cosine.",
+            caption=f"Row: the place. Columns: pairs of sine and cosine. In the frame, point at entry {entry}: it is the number "
+            "below.",
         )
     with right:
         page.show(
@@ -78,12 +93,9 @@ def the_table(config):
             log=True,
             rules={"the longest row tested later": float(longest)},
             title="How long each pair takes to come round",
-            caption=f"Pairs above the line never come round in {longest} places.",
+            caption=f"From 2π = {facts['shortest']:.2f} places to {facts['longest']:,.0f}. Pairs above the line never come "
+            f"round in {longest} places.",
         )
-    page.metrics(
-        Fastest_hand=(f"{facts['shortest']:.2f} places", "2π: the first pair is back after so many places."),
-        Slowest_hand=(f"{facts['longest']:,.0f} places", "The last pair. Wider models come nearer to 2π · 10,000."),
-    )
 
 
 @page.scene("width")
@@ -128,15 +140,26 @@ def a_turn(config):
     "three places back" and use it at every place.
     """
     picture = page.picture(turn, config)
-    drawn = st.container()
-    k = page.view_option("k", "Places k to go on", 1, choices=picture["rotation"].ticks["k"])
-    with drawn:
-        left, right = st.columns(2)
+    left, right = st.columns(2, gap="medium")
+    for_k, for_place, for_pair = st.columns(3)
+    with for_k:
+        k = page.view_option("k", "Places k to go on", 1, choices=picture["rotation"].ticks["k"])
+    with for_place:
+        place = page.view_option("place", "Place p", 5, 0, PLACES - 1)
+    with for_pair:
+        pair = page.view_option("pair", "Pair i", 3, 0, config.width // 2 - 1)
     with left:
         axes = dict(x="before the turn", y="after the turn", span=(-1, 1), large=True)
-        caption = "Blocks of two by two: one angle a pair. The same matrix for every place p."
+        caption = "Blocks of two by two: one angle a pair. Move p: the matrix stays the same."
         page.show(charts.heat, picture["rotation"].sel(k=k), title="The rotation for k places", caption=caption, **axes)
     with right:
+        st.latex(digits.turn_in_full(one_turn(config, k, place, pair)))
+        st.code(source()["rotation"], language="python", wrap_lines=True)
+        st.caption(
+            f"`shift` in `seqcore/models/positions.py`. The largest error of the equation, over all places and all k here, is "
+            f"{picture.facts['turn']:.0e}."
+        )
+    with st.expander("Shapes"):
         page.ledger(
             ("$x$", f"{config.length} × {config.width}", "tokens, embedded"),
             ("sinusoidal", f"{config.length} × {config.width}", "added to x; nothing to learn; any length"),
@@ -147,7 +170,6 @@ def a_turn(config):
                 "q and k of each head, whose entries are turned in pairs",
             ),
         )
-        page.metrics(Largest_error=(f"{picture.facts['turn']:.0e}", "Of the equation, over all places and all k here."))
 
 
 @page.scene(
@@ -164,24 +186,24 @@ def trained(config):
 
     Four encoders learn the same task; only their positions differ.
 
-    Without any, the best they can do for *reverse* is to
-    name the commonest of the other nine digits, and that share can be computed exactly: the dotted line. Rotary scores know
-    distances, not places, so one layer of them cannot reverse; two do better. For the *majority* of all bits a bag is
-    enough.
+    Without any, the best for *reverse* is to name the commonest of the other nine digits. The dotted line is that share,
+    computed exactly. Rotary scores know distances, not places: one layer cannot reverse, two do better. For the *majority*
+    of all bits a bag is enough.
     """
-    st.caption(f"**{config.task}:** {TASKS[config.task]}")
+    task = f"**{config.task}:** {TASKS[config.task]}"
     asked = page.question(
         "An encoder without positions sees all tokens, but not where they stand. How many of its answers will be right?",
         ["as many as by chance", "somewhat more", "all"],
     )
     if not asked:
+        st.caption(task)
         return
 
     def figures(moment):
         facts = moment.facts
         left, right = st.columns(2)
         with left:
-            page.losses(moment, height=220)
+            page.losses(moment, height=200)
         with right:
             page.progress(
                 moment,
@@ -191,7 +213,7 @@ def trained(config):
                 title="Right answers at the trained length",
                 caption="On rows that were never trained on. Dotted: what any model could reach that sees its own token and "
                 "the bag of all.",
-                height=220,
+                height=200,
             )
         if moment.step == config.steps:
             share, chance = facts["bag"], facts["chance"]
@@ -200,6 +222,7 @@ def trained(config):
             asked.answer(verdict, told)
 
     page.play(run, config, figures)
+    st.caption(task)
 
 
 @page.scene(
@@ -250,7 +273,7 @@ def longer(config):
     page.play(run, config, figures)
 
 
-@page.scene("text", "width")
+@page.scene("sentence", "width")
 def practice(config):
     """Practice: what survives another order?
 

@@ -54,10 +54,6 @@ def needle(config):
 
     Noise hides one value, in the first quarter, after a marker. The last token asks for it. All see the same batches; the
     two LSTMs start from the same weights but for the bias.
-
-    The RNN, the GRU and the LSTM as torch draws it get no gradient that tells them to keep the start. With its forget gates
-    open from the start an LSTM comes close, so this is about paths. The contest is fair in width and batches, not in what
-    is known about starting an LSTM.
     """
     asked = page.question(
         "Who has learned to answer at the end?",
@@ -99,6 +95,11 @@ def needle(config):
             asked.answer(verdict, f"Right answers: {told}. More than half counts as learned.")
 
     page.play(run, config, figures)
+    st.markdown(
+        "The RNN, the GRU and the LSTM as torch draws it get no gradient that tells them to keep the start. With its forget "
+        "gates open from the start an LSTM comes close, so this is about paths. The contest is fair in width and batches, "
+        "not in what is known about starting an LSTM."
+    )
 
 
 @page.scene(*TRAINING, presets=PRESETS)

@@ -64,6 +64,8 @@ def what_it_costs(config):
         excess, facts = moment["excess"].isel(seed=0), moment.facts
         left, right = st.columns(2)
         with left:
+            curves(moment)
+        with right:
             page.table(
                 ("model", "above the floor", "parameters", "seconds"),
                 *(
@@ -71,8 +73,6 @@ def what_it_costs(config):
                     for name, seconds in facts["seconds"].items()
                 ),
             )
-        with right:
-            curves(moment)
         if moment.step == config.steps:
             slowest = max(facts["seconds"], key=facts["seconds"].get)
             groups = {"RNN": "a recurrent network", "LSTM": "a recurrent network", "GRU": "a recurrent network"}

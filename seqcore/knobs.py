@@ -23,7 +23,7 @@ R = TypeVar("R")
 C = TypeVar("C", bound="Config")
 
 TEXT_LIMIT = 10_000
-SENTENCE = "the miller met her on the bridge"
+SENTENCE, LONGEST_SENTENCE = "the miller met her on the bridge", 64
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ class Knob:
     def read(self, text: str) -> tuple[Value, str]:
         """The nearest legal value to a text from an address, and what was wrong with it ("" if nothing)."""
         if self.kind == "text":
+            text = " ".join(text.split()) if self.shared else text
             value = text[: int(self.high)]
             return value, "" if value == text else f"{self.name} was cut to {self.high:,.0f} characters"
         names: dict[str, Value] = {self.write(choice): choice for choice in self.choices or (True, False)}
@@ -169,9 +170,9 @@ def knob(
     return dataclasses.field(default=default, metadata={"knob": options})
 
 
-def sentence(help: str, high: int = 120, group: str = "Data") -> Any:
+def sentence(help: str, group: str = "Data") -> Any:
     """A dataclass field for the sentence that all experiments read that read one: `SENTENCE`, or the reader's own."""
-    return knob(SENTENCE, "Sentence", high=high, group=group, help=help, shared=True)
+    return knob(SENTENCE, "Sentence", high=LONGEST_SENTENCE, group=group, help=help, shared=True)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,8 @@ class Signal:
     axes: tuple[str, ...]
     values: np.ndarray
     ticks: Mapping[str, Ticks] = field(default_factory=dict)
-    taken: tuple[Mapping[str, int], ...] = ()  # what was selected to make it, one after the other
+    # What was selected to make it, one after the other: ("isel" or "sel", ((axis, where), ...)); a pickle forgets it.
+    path: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = field(default=(), init=False, repr=False)
 
     if TYPE_CHECKING:  # anything that is as good as an array, or as labels, may be given
 
@@ -75,7 +76,7 @@ class Signal:
         index = tuple(where.get(axis, slice(None)) for axis in self.axes)
         kept = tuple(axis for axis in self.axes if axis not in where)
         selected = Signal(self.name, kept, self.values[index], {axis: self.ticks[axis] for axis in kept})
-        object.__setattr__(selected, "taken", (*self.taken, where))
+        object.__setattr__(selected, "path", (*self.path, ("isel", tuple(where.items()))))
         return selected
 
     def sel(self, **where: Tick) -> Signal:
@@ -86,13 +87,15 @@ class Signal:
             if tick not in ticks:
                 raise ValueError(f"{self.name}: {tick!r} is not on axis {axis!r}, which has {tuple(ticks)}")
             indices[axis] = ticks.index(tick)
-        return self.isel(**indices)
+        selected = self.isel(**indices)
+        object.__setattr__(selected, "path", (*self.path, ("sel", tuple(where.items()))))
+        return selected
 
     def again(self, moment: Snapshot) -> Signal:
-        """The same part of this signal as it is at another moment. KeyError or IndexError if it is not there."""
+        """The same part of this signal as it is at another moment. KeyError, IndexError or ValueError if it is not there."""
         found = moment[self.name]
-        for where in self.taken:
-            found = found.isel(**where)
+        for way, where in self.path:
+            found = getattr(found, way)(**dict(where))
         return found
 
     @property

@@ -30,6 +30,48 @@ RESTS = """() => {
 WRONG = """() => axe.run(document, {
     runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], resultTypes: ['violations'],
 }).then(found => found.violations.flatMap(each => each.nodes.map(node => `${each.id}: ${node.html.slice(0, 120)}`)))"""
+# The names of charts without a mark: an axis, reference lines or words alone make no picture.
+EMPTY = """() => [...document.querySelectorAll('[data-testid=stVegaLiteChart]')].filter(chart => {
+    const canvas = chart.querySelector('canvas.marks');
+    if (canvas) {
+        const { width, height } = canvas, dots = canvas.getContext('2d').getImageData(0, 0, width, height).data;
+        let coloured = 0;
+        for (let at = 0; at < dots.length; at += 4) {
+            const [red, green, blue] = dots.subarray(at, at + 3);
+            coloured += Math.max(red, green, blue) - Math.min(red, green, blue) > 24;
+        }
+        return coloured < 0.005 * width * height;
+    }
+    const marks = ['line', 'area', 'rect', 'symbol'].map(kind => `.role-mark.mark-${kind} > *`).join();
+    return chart.querySelector('svg.marks') && ![...chart.querySelectorAll(marks)].some(mark => {
+        const box = mark.getBBox();
+        return box.width + box.height > 0;
+    });
+}).map(chart => chart.querySelector('[role=graphics-document]')?.getAttribute('aria-label') ?? 'a chart')"""
+# Every quarter of a second; a chart that is being drawn may be empty once.
+WATCH = f"""() => {{
+    const empty = {EMPTY};
+    let before = [];
+    window.seenEmpty = new Set();
+    setInterval(() => {{
+        const now = empty();
+        now.filter(name => before.includes(name)).forEach(name => window.seenEmpty.add(name));
+        before = now;
+    }}, 250);
+}}"""
+# Where the first picture begins and ends, from the top of the page: a chart or a drawing, where there is neither a table,
+# else a text that a model wrote, else a message. Null if there is nothing of the kind.
+FIRST = """() => {
+    const main = document.querySelector('[data-testid=stMain]');
+    const kinds = ['[data-testid=stVegaLiteChart], [data-testid=stMarkdown] svg[aria-label]', 'table', 'pre',
+                   '[data-testid=stAlert]'];
+    for (const kind of kinds) {
+        const boxes = [...main.querySelectorAll(kind)].map(each => each.getBoundingClientRect());
+        const box = boxes.find(box => box.height > 0);
+        if (box) return [box.top + main.scrollTop, box.bottom + main.scrollTop];
+    }
+    return null;
+}"""
 WINDOWS: dict = {}  # browser -> look -> its window
 # The frontend looks for its server under the address of a deep link first.
 EXPECTED = ("404 (Not Found)",)
@@ -196,6 +238,32 @@ class Reader:
             "[data-testid=stVegaLiteChart], [data-testid=stMarkdown] svg[aria-label]"
         ).evaluate_all("all => all.map(each => each.getBoundingClientRect()).map(box => [box.top, box.bottom])")
         return min(top for top, _ in boxes), max(bottom for _, bottom in boxes)
+
+    def first_picture(self) -> tuple[float, float]:
+        """Where the first picture of a scene begins and ends, in pixels from the top of the page."""
+        found = self.page.evaluate(FIRST)
+        assert found, "a scene without a picture, a table, a text or a message"
+        return tuple(found)
+
+    def question(self) -> tuple[float, float] | None:
+        """Where the question that waits begins and ends, in pixels from the top of the page."""
+        waiting = self.page.locator("[class*=st-key-asked-]:has([class*=st-key-show-])")
+        if not waiting.count():
+            return None
+        script = """each => {
+            const box = each.getBoundingClientRect(), down = document.querySelector('[data-testid=stMain]').scrollTop;
+            return [box.top + down, box.bottom + down];
+        }"""
+        return tuple(waiting.first.evaluate(script))
+
+    def empty(self) -> list[str]:
+        """The names of charts that are empty now, and of those that `watch` has seen empty."""
+        return [*self.page.evaluate(EMPTY), *self.page.evaluate("() => [...(window.seenEmpty ?? [])]")]
+
+    def watch(self) -> "Reader":
+        """From now on look at all charts four times a second, until the browser loads another page."""
+        self.page.evaluate(WATCH)
+        return self
 
     def wide(self) -> bool:
         """Does the page need to be scrolled sideways?"""

@@ -150,7 +150,9 @@ def test_next_leads_through_all_scenes_and_on_to_the_next_page(read, path):
     reader, scenes = read(address_of(path)), scenes_of(path)
     for number, (title, sentence, _) in enumerate(scenes, 1):
         reader.eventually(lambda: reader.stands_at(title, sentence), f"scene {number}")  # noqa: B023
-        reader.show()
+        reader.settle().show()
+        assert reader.first_picture()[1] <= 900, title
+        assert not reader.empty(), title
         reader.page.locator("[data-testid=stMain]").evaluate("main => main.scrollTo(0, 10_000)")
         reader.press("n")
         if number < len(scenes):
@@ -373,6 +375,28 @@ def test_every_scene_is_accessible_in_both_themes(read, path):
         reader.scene(number).eventually(lambda: reader.stands_at(title, sentence), title)  # noqa: B023
         reader.settle().show()
         reader.assert_accessible()
+    reader.assert_well()
+
+
+@pytest.mark.audit
+@pytest.mark.parametrize("phone", [False, True], ids=["desk", "phone"])
+@pytest.mark.parametrize("path", CONCEPTS, ids=by_stem)
+def test_next_alone_leads_to_first_screens_with_a_picture_and_no_chart_is_ever_empty(read, path, phone):
+    reader, scenes = read(address_of(path), dark=phone, phone=phone).watch(), scenes_of(path)
+    off = []
+    for number, (title, sentence, _) in enumerate(scenes, 1):
+        reader.eventually(lambda: reader.stands_at(title, sentence), f"scene {number}").settle()  # noqa: B023
+        seen = [("question", reader.question())]
+        reader.show()
+        seen += [("picture", reader.first_picture())]
+        for what, place in seen:
+            if place and (place[0] >= 844 if phone else place[1] > 900):
+                off.append(f"{number}. {title}: {what} from {place[0]:.0f} to {place[1]:.0f}")
+        off += [f"{number}. {title}: empty: {name}" for name in reader.empty()]
+        off += [f"{number}. {title}: the page is wider than the window"] * reader.wide()
+        if number < len(scenes):
+            reader.press("n")
+    assert not off
     reader.assert_well()
 
 

@@ -102,3 +102,30 @@ def test_the_sentence_of_the_start_page_goes_into_the_map_and_to_the_pages():
     assert "&lt;b&gt;&amp;&lt;/b&gt; dogs" in drawings_of(app)[0]
     app.switch_page(str(page_named("12_markov"))).run()
     assert app.text_input(key="sentence").value == "<b>&</b> dogs"
+
+
+def test_a_preset_wins_over_a_sentence_that_was_written_before():
+    app = open_page(page_named("12_markov"))
+    app.text_input(key="sentence").set_value("the dog ran").run()
+    app.button(key="preset A pair it never had").click().run()
+    for _ in range(2):
+        assert app.text_input(key="sentence").value == "the xylophone"
+        assert page_of(app).written == "sentence=the+xylophone"
+        app.run()
+
+
+@pytest.mark.parametrize("stem", ["10_chain_rule", "12_markov", "20_rnn", "30_attention", "33_positions"])
+def test_every_page_that_reads_a_sentence_reads_that_of_the_course(stem):
+    app = open_page(START)
+    app.text_input(key="sentence of the course").set_value("the dog saw the cat").run()
+    app.switch_page(str(page_named(stem))).run()
+    assert app.text_input(key="sentence").value == "the dog saw the cat"
+    assert not app.error
+
+
+def test_no_line_of_a_sentence_ends_the_drawing():
+    app = open_page(page_named("12_markov"), sentence="hi\n\n![x](https://a.b/t.png) **bold**")
+    app.switch_page(str(START)).run()
+    drawn = drawings_of(app)[0]
+    assert "![x](https://a.b/t.png) **bold**" in drawn
+    assert "\n" not in drawn

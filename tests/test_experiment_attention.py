@@ -4,15 +4,19 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from seqcore.experiments import last
-from seqcore.experiments.attention import Config, arithmetic, by_hand, five_steps, plane, related, run
+from seqcore.experiments.attention import Config, arithmetic, by_hand, five_steps, plane, related, run, source
+from seqcore.models.attention import causal, softmax_over, truths
 from seqcore.tasks.relation import equal_weights
+
+CATS = Config(sentence="the cat saw the dog")
 
 
 @pytest.fixture(scope="module")
 def first():
-    return five_steps(Config())
+    return five_steps(CATS)
 
 
 @pytest.fixture(scope="module")
@@ -42,25 +46,25 @@ def test_a_word_that_comes_twice_reads_the_same_at_both_places_unless_there_is_a
     assert np.array_equal(first["z"].values[0], first["z"].values[3])
     assert first.facts["twice"] == ("1 the", "4 the")
     assert first.facts["apart"] == 0
-    assert five_steps(Config(text="one two")).facts["twice"] is None
-    masked = five_steps(Config(masked=True))
+    assert five_steps(Config(sentence="one two")).facts["twice"] is None
+    masked = five_steps(CATS.but(masked=True))
     assert not np.allclose(masked["z"].values[0], masked["z"].values[3])
 
 
 def test_under_the_mask_nobody_reads_what_comes_later_and_rows_still_sum_to_1():
-    weights = five_steps(Config(masked=True))["weights"].values
+    weights = five_steps(CATS.but(masked=True))["weights"].values
     assert np.array_equal(np.isnan(weights), np.triu(np.ones((5, 5), dtype=bool), 1))
     assert np.nansum(weights, axis=1) == pytest.approx(1, abs=1e-6)
     assert weights[0, 0] == 1
 
 
 def test_one_word_repeated_gets_equal_weights():
-    assert five_steps(Config(text="tick tick tick tick"))["weights"].values == pytest.approx(0.25)
+    assert five_steps(Config(sentence="tick tick tick tick"))["weights"].values == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_digits_are_those_of_the_matrices(masked):
-    picture = five_steps(Config(masked=masked, d_k=6, d_v=3))
+    picture = five_steps(CATS.but(masked=masked, d_k=6, d_v=3))
     told = arithmetic(picture, query=2, key=1, entry=2)
     assert told.query.total == picture["q"].values[2, 0]
     assert told.score.total == picture["scores"].values[2, 1]
@@ -76,19 +80,35 @@ def test_the_digits_are_those_of_the_matrices(masked):
     assert f"{math.exp(picture['scaled'].values[2, 1]):.2f}" in told.weight.terms
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_lines_on_the_page_compute_the_weights_that_are_drawn(masked):
+    picture = five_steps(CATS.but(masked=masked))
+    q, k = (torch.tensor(picture[name].values) for name in ("q", "k"))
+    mask = causal(len(q)) if masked else None
+    names = {
+        "scores": q @ k.T,
+        "scale": q.shape[1] ** -0.5,
+        "mask": mask,
+        "softmax_over": softmax_over,
+        "truths": truths,
+    }
+    exec(source(), names)
+    assert np.allclose(names["weights"], np.nan_to_num(picture["weights"].values), atol=1e-6)
+
+
 def test_there_is_no_arithmetic_for_what_the_mask_hides():
     with pytest.raises(ValueError, match="query 0 may not see key 1"):
-        arithmetic(five_steps(Config(masked=True)), query=0, key=1, entry=0)
+        arithmetic(five_steps(CATS.but(masked=True)), query=0, key=1, entry=0)
 
 
-@pytest.mark.parametrize("text", ["", "alone", "one two three four five six seven eight nine ten eleven twelve more"])
+@pytest.mark.parametrize("text", ["", "alone", "a b c d e f g h i j k l m"])
 def test_a_sentence_of_too_few_or_too_many_words_is_refused_with_the_limits(text):
     with pytest.raises(ValueError, match=f"must have 2 to 12 words, not {len(text.split())}"):
-        Config(text=text)
+        Config(sentence=text)
 
 
 def test_long_words_are_cut_at_the_axes_and_tokens_stay_different():
-    picture = five_steps(Config(text="Donaudampfschiff und Donaudampfschiff"))
+    picture = five_steps(Config(sentence="Donaudampfschiff und Donaudampfschiff"))
     assert picture["weights"].ticks["key"] == ("donaudam…", "und", "donaudam…")
     assert picture.facts["tokens"] == ("1 donaudam…", "2 und", "3 donaudam…")
 
@@ -137,7 +157,9 @@ def test_the_favourite_key_is_the_one_with_the_largest_weight(first):
     assert first.facts["largest"] == pytest.approx(weights.max(1))
     entropy = -(weights * np.log(weights)).sum(1)
     assert first.facts["effective"] == pytest.approx(np.exp(entropy), rel=1e-5)
-    assert five_steps(Config(masked=True)).facts["effective"][0] == pytest.approx(1), "the first word sees only itself"
+    assert five_steps(CATS.but(masked=True)).facts["effective"][0] == pytest.approx(1), (
+        "the first word sees only itself"
+    )
 
 
 # --- a relation inside one sequence ----------------------------------------------------------------------------------
@@ -193,11 +215,11 @@ def test_both_arms_of_the_relation_begin_with_the_same_weights_and_bounds_are_in
 
 
 def test_a_query_by_hand_gets_the_softmax_of_its_products_with_the_keys():
-    picture = plane(Config())
+    picture = plane(CATS)
     keys = picture["k"].values
     moment = by_hand(picture, 0.5, -1.2)
     assert keys.shape == (5, 2)
-    assert keys == pytest.approx(five_steps(Config(d_k=2))["k"].values)
+    assert keys == pytest.approx(five_steps(CATS.but(d_k=2))["k"].values)
     scaled = keys @ [0.5, -1.2] / math.sqrt(2)
     assert moment["scaled"].values == pytest.approx(scaled, abs=1e-6)
     assert moment["weights"].values == pytest.approx(softmax(scaled), abs=1e-6)
@@ -206,7 +228,7 @@ def test_a_query_by_hand_gets_the_softmax_of_its_products_with_the_keys():
 
 
 def test_a_longer_query_gives_more_weight_to_the_same_key_and_none_gives_equal_weights():
-    picture = plane(Config())
+    picture = plane(CATS)
     one, two, none = (by_hand(picture, 0.7 * size, 0.7 * size) for size in (1, 2, 0))
     assert one.facts["favourite"] == two.facts["favourite"]
     assert two["weights"].values.max() > one["weights"].values.max()

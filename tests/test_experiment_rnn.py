@@ -1,10 +1,13 @@
 """The recurrent network page: the state carries the past, and a text model that remembers beats one that cannot."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from seqcore.experiments import last
-from seqcore.experiments.rnn import Config, echoes, inside, own_text, run, step
+from seqcore.experiments.rnn import Config, echoes, inside, own_text, run, source, step
 
 SMALL = Config(length=8, hidden=6, embedding=3, steps=50, seeds=2)
 
@@ -85,6 +88,19 @@ def test_the_terms_of_a_unit_add_up_to_its_state(time, unit):
     assert time > 0 or facts["remembered"] == 0
 
 
+@pytest.mark.parametrize("changes", [{"hidden": 2, "embedding": 2}, {"hidden": 128, "embedding": 32}])
+def test_the_lines_on_the_page_compute_the_states_that_are_drawn(changes):
+    moment = inside(Config().but(length=4, **changes))
+    e, states = (torch.tensor(moment[name].values) for name in ("e", "states"))
+    E, H = e.shape[1], states.shape[1]
+    W_x, b_x, W_h, b_h = torch.tensor(moment["cell_weights"].values).split([E, 1, H, 1], dim=1)
+    cell = SimpleNamespace(W_x=W_x, b_x=b_x[:, 0], W_h=W_h, b_h=b_h[:, 0])
+    names = {"self": cell, "x": e[None], "h": states[None, 1], "t": 2, "φ": torch.tanh, "nudge": None}
+    exec(source(), names)
+    assert torch.allclose(names["h"][0], states[2], atol=1e-6)
+    assert float(names["a"][0, 1]) == pytest.approx(step(moment, 2, 1).facts["a"], abs=1e-6)
+
+
 @pytest.mark.parametrize("changes", [{"length": 4, "hidden": 2, "embedding": 2}, {"length": 64, "hidden": 128}])
 def test_the_picture_has_a_column_for_every_character_and_a_guess_after_each(changes):
     config = Config().but(**changes)
@@ -96,6 +112,47 @@ def test_the_picture_has_a_column_for_every_character_and_a_guess_after_each(cha
 
 def test_ours_and_torchs_states_agree():
     assert inside(Config()).facts["agreement"] < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("sentence", "begins"),
+    [
+        ("the miller met her on the bridge", "the miller met her on the bridge "),
+        ("The DOG, 42 times!", "the dog, times "),  # the story has no digits, no capitals and no "!"
+        ("dog " * 16, "dog " * 16),
+    ],
+)
+def test_the_untrained_network_reads_what_the_text_has_letters_for_of_the_sentence(sentence, begins):
+    picture = inside(Config(sentence=sentence, length=64))
+    held_out = Config(length=64, sentence="42").task.held_out.x[0]
+    assert picture.facts["piece"].startswith(begins)
+    assert len(picture.facts["piece"]) == 65
+    rest = picture.facts["piece"][len(begins) :]
+    assert rest in Config().task.decode(held_out.tolist())
+    assert "".join(picture["h"].ticks["time"]).replace("\N{OPEN BOX}", " ").startswith(begins[:64])
+
+
+def test_of_a_sentence_without_any_letter_of_the_text_nothing_is_read():
+    without = inside(Config(sentence="4243"))
+    assert without.facts["piece"] == next(iter(run(Config()))).facts["piece"]
+    assert without.facts["piece"] != inside(Config()).facts["piece"]
+
+
+@pytest.mark.parametrize("sentence", ["", "abba", "the miller"])
+def test_a_text_without_spaces_and_shorter_than_the_window_still_fills_it(sentence):
+    config = Config(sentence=sentence, text="ab" * 40)
+    piece = inside(config).facts["piece"]
+    assert len(piece) == config.length + 1
+    assert set(piece) == {"a", "b"}
+    assert piece.startswith(sentence if sentence == "abba" else "")
+
+
+def test_another_sentence_is_not_another_training():
+    assert "sentence" in echoes.uses
+    assert "sentence" not in run.uses
+    one, other = (next(iter(run(SMALL.but(sentence=sentence)))) for sentence in ("dog bites man", "the river"))
+    assert one["echo"] == other["echo"]
+    assert one["h"] == other["h"]
 
 
 def test_a_readers_text_is_read_with_its_own_alphabet():

@@ -117,6 +117,49 @@ def test_the_scores_of_a_few_queries_are_sums_of_products_that_stay_near_the_roo
         assert 0.7 <= np.sqrt((walk.values**2).sum() / (walk.values[..., 0].size * (root.values[0] ** 2).sum())) <= 1.3
 
 
+CORNERS = [
+    dict(d_k=1, keys=2),
+    dict(d_k=1024, keys=32),
+    dict(d_k=4, initial="nn.Linear default"),
+    dict(d_k=1024, initial="Xavier", seed=300),
+]
+
+
+@pytest.mark.parametrize("changes", [{}, *CORNERS])
+def test_a_score_followed_in_digits_leads_to_the_bars_of_its_key(changes):
+    config = Config(**changes)
+    weights = scaling.few_queries(config)["weights"].sel(d_k=config.d_k)
+    for query, key in ((1, 1), (scaling.QUERIES, config.keys)):
+        facts = scaling.one_score(config, query, key).facts
+        assert len(facts["q"]) == len(facts["k"]) == config.d_k
+        assert math.fsum(a * b for a, b in zip(facts["q"], facts["k"])) == pytest.approx(facts["score"], abs=1e-6)
+        assert facts["scaled"] == pytest.approx(facts["score"] / math.sqrt(config.d_k), abs=1e-6)
+        for arm, score in ((NONE, facts["score"]), (ROOT, facts["scaled"])):
+            assert facts["exponential"][arm] == pytest.approx(math.exp(score))
+            share = facts["exponential"][arm] / facts["total"][arm]
+            assert facts["weight"][arm] == pytest.approx(share, abs=1e-6)
+            assert facts["weight"][arm] == pytest.approx(weights.sel(arm=arm, query=query, key=key).values, abs=1e-6)
+
+
+@pytest.mark.parametrize(("query", "key"), [(0, 1), (1, 0), (scaling.QUERIES + 1, 1), (1, 17)])
+def test_a_query_or_a_key_that_there_is_not_is_named(query, key):
+    with pytest.raises(IndexError, match=f"query = {query} and key = {key} are not"):
+        scaling.one_score(Config(), query, key)
+
+
+def test_the_lines_on_the_page_compute_the_weights_that_are_drawn():
+    config = Config(d_k=64)
+    drawn = probe.draw(1024, stream(config.seed, "weights"), config.keys, scaling.QUERIES)
+    for arm, scale in ((NONE, 1), (ROOT, 1 / 8)):
+        names = {"q": drawn.q[..., :64].double(), "k": drawn.K[..., :64].double(), "scale": scale, "mask": None}
+        exec(scaling.source(), names)
+        expected = scaling.few_queries(config)["weights"].sel(arm=arm, d_k=64).values
+        assert np.allclose(names["weights"].squeeze(1), expected, atol=1e-6)
+        assert float(names["scores"][0, 0, 7]) == pytest.approx(
+            scaling.one_score(config, 1, 8).facts["score"], abs=1e-6
+        )
+
+
 def test_the_jacobian_of_a_query_is_the_derivative_of_its_weights():
     config = Config(d_k=16, keys=5, seed=300)
     weights = scaling.few_queries(config)["weights"].sel(d_k=16)

@@ -17,6 +17,12 @@ def point(reader, x: float, y: float, chart: int = 0):
     reader.page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
 
 
+def focus(reader):
+    chart = reader.page.locator(CHART).first
+    reader.eventually(lambda: chart.get_attribute("tabindex") == "0", "the chart can be reached by Tab")
+    chart.focus()
+
+
 def test_pointing_at_a_cell_shows_its_row_its_column_and_its_arc(read):  # noqa: F811
     reader = read("attention?sentence=the+cat+saw+the+dog", still=True)
     point(reader, 0.25, 0.1)
@@ -54,8 +60,7 @@ def test_an_entry_of_a_legend_shows_its_arm_in_all_charts(read):  # noqa: F811
 
 def test_arrow_keys_go_from_mark_to_mark_and_say_what_is_there(read):  # noqa: F811
     reader = read("attention?sentence=the+cat+saw+the+dog", still=True)
-    chart = reader.page.locator(CHART).first
-    chart.focus()
+    focus(reader)
     for key, look in [
         ("ArrowRight", {"query": "the", "key": "the"}),
         ("ArrowRight", {"query": "the", "key": "cat"}),
@@ -75,10 +80,50 @@ def test_looks_work_after_going_to_another_page(read):  # noqa: F811
     reader = read("attention?scene=9", still=True).press("n")
     reader.eventually(lambda: reader.page.locator("h1").inner_text().startswith("Why divide")).settle()
     assert reader.page.locator("#look").count() == 1
-    reader.page.locator(CHART).first.focus()
+    focus(reader)
     reader.page.keyboard.press("ArrowRight")
     reader.eventually(lambda: reader.page.evaluate(LOOK))
     reader.assert_well()
+
+
+def test_up_and_down_in_a_chart_of_lines_go_from_line_to_line(read):  # noqa: F811
+    reader = read("gradients", still=True)
+    focus(reader)
+    for key, tick in [("ArrowDown", "tanh"), ("ArrowDown", "relu"), ("ArrowUp", "tanh")]:
+        reader.page.keyboard.press(key)
+        reader.eventually(lambda tick=tick: reader.page.evaluate(LOOK) == {"activation": tick}, tick)
+    reader.page.keyboard.press("ArrowRight")
+    reader.eventually(lambda: "lag" in reader.page.evaluate(LOOK))
+    reader.page.keyboard.press("Tab")
+    reader.eventually(lambda: reader.page.evaluate(LOOK) is None)
+
+
+def test_a_look_ends_with_its_scene_and_with_escape_after_the_marks_were_drawn_anew(read):  # noqa: F811
+    reader = read("lstm?scene=4&steps=50")
+    reader.show().wait_for_label("✓").settle()
+    focus(reader)
+    reader.page.keyboard.press("ArrowRight")
+    reader.eventually(lambda: reader.page.evaluate(LOOK))
+    moved = "() => { const m = document.getElementById('moment'); const k = Object.keys(m.value)[0];"
+    reader.page.evaluate(moved + " m.value = {[k]: 0.3}; m.dispatchEvent(new Event('input')); }")
+    reader.page.wait_for_timeout(300)
+    reader.page.keyboard.press("Escape")
+    reader.eventually(lambda: reader.page.evaluate(LOOK) is None)
+    reader.page.keyboard.press("ArrowRight")
+    reader.eventually(lambda: reader.page.evaluate(LOOK))
+    reader.page.keyboard.press("n")
+    reader.settle().eventually(lambda: reader.page.evaluate(LOOK) is None)
+    reader.assert_well()
+
+
+def test_a_tap_looks_until_the_next_one(read):  # noqa: F811
+    reader = read("attention?sentence=the+cat+saw+the+dog", phone=True)
+    reader.page.locator("[data-look=key][data-tick=cat]").last.tap()
+    reader.eventually(lambda: reader.page.evaluate(LOOK) == {"key": "cat"})
+    reader.page.wait_for_timeout(300)
+    assert reader.page.evaluate(LOOK) == {"key": "cat"}
+    reader.page.locator("h1").tap()
+    reader.eventually(lambda: reader.page.evaluate(LOOK) is None)
 
 
 def test_rewinding_moves_all_charts_before_the_server_answers(read):  # noqa: F811

@@ -281,12 +281,12 @@ def test_a_text_that_cannot_be_used_is_refused_and_the_page_stays_as_it_was():
     path = next(path for path in PAGES if path.stem == "30_attention")
     app = open_page(path)
     before = len(charts_of(app))
-    app.text_input(key="text").set_value("").run()
-    assert "text" in app.error[0].value
+    app.text_input(key="sentence").set_value("").run()
+    assert "sentence" in app.error[0].value
     assert "nothing you wrote is lost" in app.error[0].value
     assert len(charts_of(app)) == before
-    assert app.text_input(key="text").value == ""
-    app.text_input(key="text").set_value("one two three").run()
+    assert app.text_input(key="sentence").value == ""
+    app.text_input(key="sentence").set_value("one two three").run()
     fine(app)
 
 

@@ -65,7 +65,8 @@ def arrive(knobs: Mapping[str, Knob], scenes: int) -> None:
         elif went and state["page"] == router.here():
             page.scene = "1"  # Back within the page, to an address without anything in it
         page.values = {name: page.values.get(name, knob.default) for name, knob in knobs.items()}
-        _share(page, knobs, {name for name in knobs if name in st.query_params and ("page" not in state or given)})
+        # Back and Forward bring an address as it was, and what it leaves out is at its default.
+        _share(page, knobs, set(knobs) if went else {name for name in knobs if name in st.query_params})
         state.update(page.values)
         for name, (_, value) in page.options.items():
             state[name] = value
@@ -138,6 +139,8 @@ def turn(knobs: Mapping[str, Knob], changes: Mapping[str, Value]) -> None:
     """Turn some knobs, and all others back to their defaults: what a preset does."""
     for name, knob in knobs.items():
         here().values[name] = st.session_state[name] = changes.get(name, knob.default)
+        if knob.shared:
+            shared()[name] = here().values[name]
 
 
 def offer(knob: Knob) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from seqcore.knobs import SENTENCE
+from seqcore.knobs import LONGEST_SENTENCE, SENTENCE
 from view import address, router
 from view.router import Page
 from view.strokes import arrow, link, svg, text
@@ -15,7 +15,6 @@ from view.theme import BLUE, BROWN, GREEN, GREY, PURPLE, TEAL
 
 WIDE, BLOCK, ROW, GAP = 400, 30, 36, 8
 ROOM = 38  # characters of the sentence that the map has room for
-LONGEST = 120  # of a sentence
 COLOURS = ("", BROWN, BLUE, PURPLE, TEAL)  # of the chapters
 LEFT = 220  # of the two roads the left one, whose titles are longer
 
@@ -59,7 +58,7 @@ def begin() -> str:
             st.button(f"Go on: {where}", key="go on", on_click=leave, args=place)
         words = "Your sentence, for all pages that read one"
         st.text_input(
-            words, key=key, max_chars=LONGEST, on_change=keep, label_visibility="collapsed", placeholder=words
+            words, key=key, max_chars=LONGEST_SENTENCE, on_change=keep, label_visibility="collapsed", placeholder=words
         )
     return sentence
 

@@ -4,7 +4,8 @@ A look is {axis: tick}, such as {"query": "cat"} or {"arm": "GRU"}; charts and d
 it. It never goes to the server: it is held by one element of the page. Charts are bound to that element (see
 `view.charts.vega`); an entry of a legend, and a part of a drawing, says with `data-look` and `data-tick` what it stands for.
 
-A chart is reached with Tab. The arrow keys then go from mark to mark, as the pointer would, and what is there is read aloud.
+A chart is reached with Tab. The arrow keys then go from mark to mark, as the pointer would, up and down in a chart of lines
+from line to line, and what is there goes into the live region of the page.
 """
 
 from __future__ import annotations
@@ -18,9 +19,8 @@ STYLE = """<style>
 [data-testid=stVegaLiteChart]:focus-visible { outline: 2px solid currentcolor; outline-offset: 2px; border-radius: 4px }
 </style>"""
 JS = """
-  const chart = '[data-testid=stVegaLiteChart]';
-  for (const each of document.querySelectorAll(chart)) each.tabIndex = 0;
   if (!window.lookAt) {
+    const chart = '[data-testid=stVegaLiteChart]';
     const held = () => document.getElementById('LOOK');
     const look = window.lookAt = value => {
       const place = held();
@@ -42,7 +42,13 @@ JS = """
       const found = part(event)?.dataset;
       if (found?.look) look({ [found.look]: found.tick });
     });
-    document.addEventListener('pointerout', event => part(event)?.dataset.look && look(null));
+    // A finger that is lifted has not gone elsewhere: what it has touched is looked at until it touches something else.
+    document.addEventListener('pointerout', event => {
+      if (event.pointerType !== 'touch' && part(event)?.dataset.look) look(null);
+    });
+    document.addEventListener('pointerdown', event => {
+      if (event.pointerType === 'touch' && !part(event) && !event.target.closest?.(chart)) look(null);
+    });
 
     // With keys: from mark to mark, in a chart that is drawn as vectors. The mark then hears what a pointer would tell it.
     const told = mark => {
@@ -59,17 +65,27 @@ JS = """
       for (const kind of kinds) mark.dispatchEvent(new PointerEvent(kind, { bubbles: true, clientX: x, clientY: y }));
     };
     let at = null;
-    const leave = () => { if (at) send(at, 'pointerout'); at = null; };
+    const leave = () => { if (at?.isConnected) send(at, 'pointerout'); at = null; look(null); };
     const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     document.addEventListener('keydown', event => {
       if (!event.target.matches?.(chart)) return;
       if (event.key === 'Escape') leave();
       const way = ways[event.key];
-      if (!way) return;
-      event.preventDefault();
+      if (!way || event.altKey || event.ctrlKey || event.metaKey) return;
       const marks = [...event.target.querySelectorAll('.marks path')].filter(told).map(middle);
       if (!marks.length) return;
-      const now = at && event.target.contains(at) ? middle(at) : null;
+      // A line is chosen by its entry in the legend, since the places to point at are those of all lines.
+      const entries = [...event.target.closest('[data-testid=stVerticalBlock]').querySelectorAll('.legend [data-look]')];
+      if (way[1] && entries.length && marks[0].mark.__data__.isVoronoi) {
+        event.preventDefault();
+        const looked = held().value || {}, among = entries.findIndex(({ dataset }) => looked[dataset.look] === dataset.tick);
+        const chosen = entries.at(among < 0 ? (way[1] > 0 ? 0 : -1) : (among + way[1]) % entries.length).dataset;
+        leave();
+        look({ [chosen.look]: chosen.tick });
+        window.say?.(chosen.tick);
+        return;
+      }
+      const now = at?.isConnected && event.target.contains(at) ? middle(at) : null;
       let next = marks[0];
       if (now) {
         const ahead = marks.map(each => {
@@ -80,6 +96,7 @@ JS = """
         if (!ahead.length) return;
         next = ahead[0].each;
       }
+      event.preventDefault();
       leave();
       at = next.mark;
       send(at, 'pointerover', 'pointermove');

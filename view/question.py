@@ -10,6 +10,23 @@ import streamlit as st
 from view import router, visit
 
 SHOW = "Show me"
+# While a question waits all its choices are in sight; after the answer, when the button is gone, it is one line.
+STYLE = """<style>
+[class*=st-key-asked-] { padding: 0.5rem 0.9rem }
+[class*=st-key-asked-]:has([class*=st-key-show-]) [data-testid=stButtonGroup] > div { flex-wrap: wrap; overflow: visible }
+[class*=st-key-asked-]:has([class*=st-key-show-]) [data-testid=stButtonGroup] button {
+  min-width: 0; max-width: 100%; height: auto; white-space: normal;
+}
+[class*=st-key-asked-]:not(:has([class*=st-key-show-])) {
+  flex-flow: row wrap; align-items: center; gap: 0.25rem 1rem; padding-block: 0.3rem;
+}
+[class*=st-key-asked-]:not(:has([class*=st-key-show-])) > * { width: auto; flex: 0 1 auto }
+[class*=st-key-asked-]:not(:has([class*=st-key-show-])) p { font-size: 0.875rem }
+[class*=st-key-asked-]:not(:has([class*=st-key-show-])) strong { display: none }
+@media (max-width: 640px) {
+  [class*=st-key-asked-]:has([class*=st-key-show-]) [class*=st-key-question-] { flex-basis: 100% }
+}
+</style>"""
 
 
 @dataclass(frozen=True)
@@ -62,7 +79,7 @@ def question(text: str, choices: Iterable[str]) -> Asked:
         if st.session_state[f"question {key}"]:
             given[key] = st.session_state[f"question {key}"]
 
-    with st.container(border=True, gap="small"):
+    with st.container(border=True, gap="small", key=f"asked {key}"):
         st.markdown(f"**Before you look:** {text}")
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.session_state[f"question {key}"] = said or None

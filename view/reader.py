@@ -37,13 +37,19 @@ export default function (component) {
 
   // A formula, or lines of code, that scroll sideways have to be reached by keys too, whenever they are drawn.
   if (!window.reach) {
-    window.reach = () => document.querySelectorAll('.katex-display, .stCode pre').forEach(wide => {
-      if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
-      else if (wide !== document.activeElement) wide.removeAttribute('tabindex');
-    });
+    window.reach = () => {
+      document.querySelectorAll('.katex-display, .stCode pre').forEach(wide => {
+        if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
+        else if (wide !== document.activeElement) wide.removeAttribute('tabindex');
+      });
+      // The marks of a chart, too, if it is drawn as vectors.
+      document.querySelectorAll('[data-testid=stVegaLiteChart]').forEach(chart => {
+        chart.tabIndex = chart.querySelector('svg.marks') ? 0 : -1;
+      });
+    };
     let waits = false;
     const soon = changes => {
-      const wide = '.katex-display, .stCode';
+      const wide = '.katex-display, .stCode, .marks';
       const comes = node => node.nodeType === 1 && (node.matches(wide) || node.querySelector(wide));
       if (Array.isArray(changes) && !changes.some(change => [...change.addedNodes].some(comes))) return;
       if (!waits) setTimeout(() => { waits = false; window.reach(); }, 200);
@@ -72,6 +78,8 @@ export default function (component) {
   }
 
 LOOKS
+  if (another || before.page !== data.page) window.lookAt(null);
+
   // A scene is a place to come back to; a knob that is turned is not.
   const wanted = new URLSearchParams(data.query).toString();
   if (wanted !== new URLSearchParams(window.location.search).toString()) {

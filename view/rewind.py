@@ -2,7 +2,8 @@
 
 The slider is a widget of the page; each move of it also goes into one element of the page, {training: place from 0 to 1},
 to which the charts are bound (see `view.charts.vega`). So they follow at once, while the server is still to be asked for
-the words and drawings of that moment. A chart whose moments have more than ROWS rows together waits for the server too.
+the words and drawings of that moment. A chart waits for the server too if its moments have more than ROWS rows, or BYTES
+bytes, together.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ from seqcore.runs import Run
 from view.charts import Chart, thin
 from view.look import MOMENT
 
-ROWS = 30_000  # of one chart, all moments together: about a megabyte
+ROWS, BYTES = 30_000, 1_500_000  # of one chart, all moments together
 MOST = 60  # moments to choose among
 KEPT = 6  # tables of one reader
 
 JS = """
   if (!window.rewinds) {
     const slider = '[class*="st-key-rewind"] input[type=range]';
-    const rewind = window.rewinds = () => {
+    window.rewinds = true;
+    const rewind = () => {
       const place = document.getElementById('MOMENT'), chosen = {};
       for (const input of document.querySelectorAll(slider)) {
         const training = [...input.closest('[class*="st-key-rewind"]').classList].find(name => name.startsWith('st-key-rewind'));
@@ -64,7 +66,7 @@ def stops(steps: Sequence[int], now: int) -> tuple[int, ...]:
 
 
 def training(name: str) -> str:
-    """What the browser calls the training whose slider has the key `rewind {name}`."""
+    """The class that Streamlit gives to the widget with the key `rewind {name}`: the browser knows the slider by it."""
     return "st-key-rewind-" + re.sub(r"[^a-zA-Z0-9_-]", "-", name)
 
 
@@ -73,10 +75,15 @@ def moments(rest: Rest, chart: Chart, signals: Sequence[Signal], options: dict[s
 
     rows  those of the chart now; they come back if there are too many, or if the signals are no parts of the moment
     """
+    try:
+        if not all(signal.again(rest.moment) == signal for signal in signals):
+            return rows
+    except (KeyError, IndexError, ValueError):
+        return rows
     made: OrderedDict[str, tuple[weakref.ref[Run], pa.Table | None]] = st.session_state.setdefault(
         "rewound", OrderedDict()
     )
-    parts = [(signal.name, signal.taken) for signal in signals]
+    parts = [(signal.name, signal.path) for signal in signals]
     key = repr((rest.name, rest.steps, chart.verb, parts, options))
     if key not in made or made[key][0]() is not rest.run:
         made[key] = weakref.ref(rest.run), _joined(rest, chart, signals, options)
@@ -90,8 +97,6 @@ def moments(rest: Rest, chart: Chart, signals: Sequence[Signal], options: dict[s
 def _joined(rest: Rest, chart: Chart, signals: Sequence[Signal], options: dict[str, Any]) -> pa.Table | None:
     tables, room = [], ROWS
     try:
-        if not all(signal.again(rest.moment) == signal for signal in signals):
-            return None
         for step in rest.steps:
             moment = rest.run.at(step)
             tables.append(chart.rows(*(signal.again(moment) for signal in signals), **options))
@@ -103,6 +108,8 @@ def _joined(rest: Rest, chart: Chart, signals: Sequence[Signal], options: dict[s
     frames, marks = [table.slice(0, 2) for table in tables], [table.slice(2) for table in tables]
     which = [np.repeat(np.arange(len(tables)), [len(table) for table in part]) for part in (frames, marks)]
     joined = pa.concat_tables([*frames, *marks]).unify_dictionaries().combine_chunks()
+    if joined.nbytes > BYTES:
+        return None
     nothing = [None] * (len(joined) - 1)
     return (
         joined.append_column("moment", pa.array(np.concatenate(which), pa.int32()))

@@ -36,6 +36,7 @@ STYLE = """<style>
 .st-key-scene [role=radiogroup], .st-key-scene > div { max-width: 100% }
 .st-key-scene-steps { margin-top: 1rem }
 [data-stale=true] { opacity: 1 !important }
+[data-testid=stElementContainer]:has(> [data-testid=stHtml] > #look) { position: absolute }
 .stMarkdown [data-testid=stCaptionContainer] { opacity: 1; color: color-mix(in srgb, currentcolor 75%, transparent) }
 .stCode .token.boolean { color: inherit !important }
 .go { cursor: pointer }
@@ -114,7 +115,7 @@ def _draw(here: visit.Visit, docstring: str, config: type[knobs.Config], scenes:
     page = address.here()
     if page.scene not in {address.ALL, *map(str, range(1, len(scenes) + 1))}:
         page.scene = "1"
-    st.html(STYLE + pictures.STYLE + words.STYLE)
+    st.html(STYLE + pictures.STYLE + words.STYLE + question.STYLE)
     if page.scene in ("1", address.ALL) and (more := inspect.cleandoc(docstring).partition("\n\n")[2]):
         st.caption(more)
     here.slot = st.empty()

@@ -26,10 +26,15 @@ def svg(parts: Iterable[str], width: float, height: float, label: str, fits: boo
     role = "group" if 'data-go="' in drawn else "img"
     return (
         '<div style="overflow-x:auto;padding-bottom:16px">'
-        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="{role}" aria-label="{escape(label)}" '
+        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="{role}" aria-label="{_said(label)}" '
         f'style="width:100%;min-width:{least:.0f}px;max-width:{most:.0f}px;display:block;margin:auto">'
         f"{drawn}</svg></div>"
     )
+
+
+def _said(words: str) -> str:
+    """Words for SVG inside Markdown: escaped, and in one line, since a blank line would end the drawing."""
+    return escape(" ".join(words.split()))
 
 
 def text(
@@ -43,7 +48,7 @@ def text(
 ) -> str:
     return (
         f'<text x="{x}" y="{y:.1f}" font-size="{size}" fill="{colour}" text-anchor="{anchor}" font-weight="{weight}">'
-        f"{escape(words)}</text>"
+        f"{_said(words)}</text>"
     )
 
 
@@ -94,7 +99,9 @@ def link(parts: Iterable[str], page: str, name: str, scene: int = 0) -> str:
     name  what a screen reader says
     """
     to = f"{page}?scene={scene}" if scene else page
-    return f'<g class="go" data-go="{escape(to)}" role="link" tabindex="0" aria-label="{escape(name)}">{"".join(parts)}</g>'
+    return (
+        f'<g class="go" data-go="{escape(to)}" role="link" tabindex="0" aria-label="{_said(name)}">{"".join(parts)}</g>'
+    )
 
 
 def signed(value: float, digits: int = 2) -> str:
@@ -104,4 +111,4 @@ def signed(value: float, digits: int = 2) -> str:
 
 def look(parts: Iterable[str], axis: str, tick: str) -> str:
     """Parts of a drawing that stand for a tick of an axis: they are shown when it is looked at in any picture of the page."""
-    return f'<g data-look="{escape(axis)}" data-tick="{escape(tick)}">{"".join(parts)}</g>'
+    return f'<g data-look="{escape(axis)}" data-tick="{_said(tick)}">{"".join(parts)}</g>'

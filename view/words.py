@@ -16,7 +16,7 @@ from seqcore.symbols import WORDS
 STYLE = """<style>
 :is(p, li):has(.word) { position: relative }
 .word {
-  white-space: nowrap; cursor: help; border-radius: 2px; anchor-scope: --word;
+  cursor: help; border-radius: 2px; anchor-scope: --word;
   text-decoration: underline dotted 1px color-mix(in srgb, currentcolor 65%, transparent); text-underline-offset: 0.25em;
 }
 .word:focus { outline: none }

@@ -22,12 +22,14 @@ from torch.nn import functional as F
 from seqcore import knobs
 from seqcore.engine import Arms, Measure, stream, train
 from seqcore.knobs import knob, shorten, uses
+from seqcore.models import attention as model
 from seqcore.models.attention import Attention, Steps, attend, causal
 from seqcore.models.heads import affine
 from seqcore.probes import attention as probe
 from seqcore.probes.agreement import gap
 from seqcore.record import Signal, Snapshot
 from seqcore.runs import Facts, Run
+from seqcore.source import excerpt
 from seqcore.tasks.lookup import KeyValue
 from seqcore.tasks.relation import Partner
 from seqcore.training import OPTIMISERS, Trainer, configure_thread
@@ -42,12 +44,9 @@ HELD_OUT = 256  # rows on which the relation is tested
 
 @dataclass(frozen=True)
 class Config(knobs.Repeated):
-    text: str = knob(
-        "the cat saw the dog",
+    sentence: str = knobs.sentence(
+        f"{WORDS[0]} to {WORDS[1]} words. Every different word gets a random vector: the model knows no meanings.",
         "Sentence",
-        high=120,
-        group="Sentence",
-        help=f"{WORDS[0]} to {WORDS[1]} words. Every different word gets a random vector: the model knows no meanings.",
     )
     masked: bool = knob(
         False, "Causal mask", group="Sentence", help="A word sees itself and the words before it, as in a decoder."
@@ -65,12 +64,14 @@ class Config(knobs.Repeated):
 
     @property
     def words(self) -> tuple[str, ...]:
-        return tuple(self.text.lower().split())
+        return tuple(self.sentence.lower().split())
 
     def check(self) -> None:
         low, high = WORDS
         if not low <= len(self.words) <= high:
-            raise ValueError(f"text = {shorten(self.text)} must have {low} to {high} words, not {len(self.words)}")
+            raise ValueError(
+                f"sentence = {shorten(self.sentence)} must have {low} to {high} words, not {len(self.words)}"
+            )
 
 
 class Lookup(nn.Module):
@@ -127,7 +128,7 @@ class Relation(nn.Module):
         return F.linear(self.head(x), self.W_y, self.b_y)
 
 
-@uses("text", "masked", "width", "d_k", "d_v", "seed")
+@uses("sentence", "masked", "width", "d_k", "d_v", "seed")
 def five_steps(config: Config) -> Snapshot:
     """The five steps on the sentence; every word is query and key, in order.
 
@@ -220,7 +221,12 @@ def arithmetic(picture: Snapshot, query: int, key: int, entry: int) -> Arithmeti
     )
 
 
-@uses("text", "width", "seed")
+def source() -> str:
+    """The lines of `seqcore.models.attention` that make weights of scores, as they stand in the file."""
+    return excerpt(model.five_steps, "scaled = ", "weights = ")
+
+
+@uses("sentence", "width", "seed")
 def plane(config: Config) -> Snapshot:
     """The keys of the sentence's words at d_k = 2, which are points of a plane: signal k (token, entry)."""
     picture = five_steps(config.but(d_k=2))

@@ -33,7 +33,6 @@ from seqcore.training import Trainer, configure_thread
 CELLS = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
 WINDOW = "window τ"
 LONGEST = 8  # characters: the longest context that is counted, besides the whole past
-LONGEST_SENTENCE = 48  # characters, so that each has its bar
 PHRASES, PHRASE = 8, 48  # rows of the padded batch, and characters kept of each
 # columns of padding beyond the longest phrase; one makes sure that every phrase ends in ∅
 EXTRA = (1, *range(5, 61, 5))
@@ -44,7 +43,7 @@ own_text = functools.partial(read, longest=TEXT_LIMIT)
 
 @dataclass(frozen=True)
 class Config(knobs.Repeated):
-    sentence: str = knobs.sentence("Letters that the text does not have are left out.", high=LONGEST_SENTENCE)
+    sentence: str = knobs.sentence("Letters that the text does not have are left out.")
     order: int = knob(
         3, "Order τ", 1, LONGEST, group="Data", help="How many characters back the τ-th order model looks."
     )

@@ -9,8 +9,6 @@ around a sublayer (residual connection, layer normalisation); their other weight
 
 from __future__ import annotations
 
-import inspect
-import textwrap
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -27,6 +25,7 @@ from seqcore.probes.agreement import agreement, gap
 from seqcore.probes.layers import PARTS, through
 from seqcore.record import Signal, Snapshot
 from seqcore.runs import Facts, Run, checkpoint
+from seqcore.source import excerpt
 from seqcore.tasks.order import Reverse
 from seqcore.training import Trainer, configure_thread
 
@@ -134,11 +133,7 @@ def layer_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor, eps: fl
 
 def source() -> str:
     """The lines of `layer_norm` that compute it, as they stand in this file."""
-    lines = textwrap.dedent(inspect.getsource(layer_norm)).splitlines()
-    first, last = (
-        next(k for k, line in enumerate(lines) if line.strip().startswith(begins)) for begins in ("mean = ", "y = ")
-    )
-    return textwrap.dedent("\n".join(lines[first : last + 1]))
+    return excerpt(layer_norm, "mean = ", "y = ")
 
 
 @uses(*NETWORK, "length")

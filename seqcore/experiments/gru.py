@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -33,6 +32,7 @@ from seqcore.probes.clock import milliseconds
 from seqcore.probes.reach import mean_reach
 from seqcore.record import Signal, Snapshot
 from seqcore.runs import Facts, Run
+from seqcore.source import excerpt
 from seqcore.tasks import Batch, Task
 from seqcore.tasks.recall import FirstToken, Latch, TemporalOrder
 from seqcore.training import Trainer, configure_thread
@@ -227,14 +227,9 @@ def _where(moment: Snapshot, time: int, unit: int) -> Facts:
     return {"read": moment["x"].ticks["time"][time], "time": time, "unit": unit}
 
 
-@functools.cache
 def source() -> str:
     """The lines of `seqcore.models.gru` that compute one time step, as they stand in the file."""
-    lines = inspect.getsource(GRU.trace).splitlines()
-    first, last = (
-        next(k for k, line in enumerate(lines) if line.strip().startswith(begins)) for begins in ("r = ", "h = (1 - z)")
-    )
-    return textwrap.dedent("\n".join(lines[first : last + 1]))
+    return excerpt(GRU.trace, "r = ", "h = ")
 
 
 @functools.cache

@@ -14,10 +14,7 @@ has to forget at marks, so that its gates can be read.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import math
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +31,7 @@ from seqcore.models.lstm import LSTM, State
 from seqcore.probes import gates as probe
 from seqcore.record import Signal, Snapshot, Ticks
 from seqcore.runs import Run, checkpoint
+from seqcore.source import excerpt
 from seqcore.tasks import Batch, Task
 from seqcore.tasks.gates import Hold, Marked, Reset
 from seqcore.tasks.recall import Latch
@@ -167,14 +165,9 @@ def six_lines(config: Config) -> Snapshot:
     return Snapshot(config, 0, [], {"inputs": task.inputs, "agreement": agreement})
 
 
-@functools.cache
 def source() -> str:
     """The lines of `seqcore.models.lstm` that compute one time step, as they stand in the file."""
-    lines = inspect.getsource(LSTM.trace).splitlines()
-    first, last = (
-        next(k for k, line in enumerate(lines) if line.strip().startswith(begins)) for begins in ("i = ", "h = o")
-    )
-    return textwrap.dedent("\n".join(lines[first : last + 1]))
+    return excerpt(LSTM.trace, "i = ", "h = ")
 
 
 # --- training --------------------------------------------------------------------------------------------------------

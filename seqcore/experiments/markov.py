@@ -18,7 +18,7 @@ import torch
 
 from seqcore import knobs
 from seqcore.engine import stream
-from seqcore.knobs import TEXT_LIMIT, knob, uses
+from seqcore.knobs import LONGEST_SENTENCE, TEXT_LIMIT, knob, uses
 from seqcore.models import CountModel, Counts, MarkovChain, chain, entropy
 from seqcore.record import Signal, Snapshot, Ticks
 from seqcore.runs import Reading, Run
@@ -35,7 +35,6 @@ POWERS = 16  # steps of the chain whose distributions are drawn
 STARTS = 6  # characters that the chain is started from: the most frequent
 WRITERS = (0, 1, 2, 4, 8)  # orders that write
 SHOWN = 40  # characters of the text in the matrix; of more, the most frequent
-SENTENCE = 48  # characters that are taken apart into factors
 FIRST, MOMENTS = 8, 70  # symbols of the first chunk, and how many chunks
 
 own_text = functools.partial(read, longest=TEXT_LIMIT)
@@ -43,7 +42,7 @@ own_text = functools.partial(read, longest=TEXT_LIMIT)
 
 @dataclass(frozen=True)
 class Config(knobs.Repeated):
-    sentence: str = knobs.sentence("Letters that the text does not have are left out.", SENTENCE, "Your text")
+    sentence: str = knobs.sentence("Letters that the text does not have are left out.", "Your text")
     text: str = knob(STORY, "Text", group="Your text")
     order: int = knob(2, "True order k of the source", 1, 4, group="Source")
     symbols: int = knob(4, "Symbols V of the source", 2, 4, group="Source")
@@ -94,7 +93,7 @@ def factors(config: Config) -> Snapshot:
     nothing; product, log_sum and perplexity; never, the first pair of characters that the text does not have, or "".
     """
     table, vocabulary = _chain(config)
-    sentence = readable(config.sentence, vocabulary) or config.corpus[:SENTENCE]
+    sentence = readable(config.sentence, vocabulary) or config.corpus[:LONGEST_SENTENCE]
     given = table.given([vocabulary.index(character) for character in sentence])
     signals = [
         Signal("next", ("time",), given, {"time": tuple(visible(sentence))}),

@@ -23,10 +23,11 @@ from seqcore import knobs
 from seqcore.engine import Arms, Measure, stream, train
 from seqcore.knobs import knob, shorten, uses
 from seqcore.models.encoder import Encoder
-from seqcore.models.positions import POSITIONS, rotate, shift, sinusoidal, wavelengths
+from seqcore.models.positions import POSITIONS, frequencies, rotate, shift, sinusoidal, wavelengths
 from seqcore.probes.agreement import gap
 from seqcore.record import Signal, Snapshot
 from seqcore.runs import Facts, Run, checkpoint
+from seqcore.source import excerpt
 from seqcore.tasks import Batch
 from seqcore.tasks.order import MajorityHalf, MajorityWhole, PreviousToken, Rearrangement, Reverse
 from seqcore.training import Trainer, configure_thread
@@ -50,9 +51,7 @@ class Config(knobs.Repeated):
     seeds: int = knob(
         2, "Seeds", 1, 8, group="Repetition", help="How many encoders, each with its own weights and data."
     )
-    text: str = knob(
-        "dog bites man", "Your words", high=120, group="Data", help="They are read forwards and backwards."
-    )
+    sentence: str = knobs.sentence("Its words are read forwards and backwards.")
     task: str = knob("reverse", "Task", choices=TASKS, group="Data")
     length: int = knob(10, "Sequence length L", 4, 16, group="Data", help="Of the training sequences.")
     mixed: bool = knob(False, "Train on all lengths from 2 to L", group="Data")
@@ -64,13 +63,13 @@ class Config(knobs.Repeated):
 
     def check(self) -> None:
         if not 2 <= len(self.words) <= WORDS:
-            raise ValueError(f"text = {shorten(self.text)} has {len(self.words)} words, not 2 to {WORDS}")
+            raise ValueError(f"sentence = {shorten(self.sentence)} has {len(self.words)} words, not 2 to {WORDS}")
         TASKS[self.task](self.length)  # which refuses a length that it cannot have
 
     @property
     def words(self) -> tuple[str, ...]:
         """The reader's words, in order."""
-        return tuple(self.text.split())
+        return tuple(self.sentence.split())
 
     @property
     def tested(self) -> tuple[int, ...]:
@@ -78,7 +77,7 @@ class Config(knobs.Repeated):
         return self.length, self.length + 2 * max(1, round(self.length / 8)), 2 * self.length, 4 * self.length
 
 
-@uses("text", "width", "heads", "layers", "seeds", "seed")
+@uses("sentence", "width", "heads", "layers", "seeds", "seed")
 def bag(config: Config) -> Snapshot:
     """Signal reordered (positions, word): how far a word's vector moves when an untrained encoder reads the words backwards,
     the median over seeds. facts: the largest move for each of POSITIONS, by its name; agreement with torch.
@@ -108,6 +107,23 @@ def table(config: Config) -> Snapshot:
     return Snapshot(config, 0, signals, {"shortest": float(waves[0]), "longest": float(waves[-1])})
 
 
+def one_entry(config: Config, place: int, entry: int) -> Snapshot:
+    """One number of `table` followed: no signals; facts place, entry, pair, width, omega, angle = place · omega, and value."""
+    omega = float(frequencies(config.width)[entry // 2])
+    value = float(sinusoidal(1, config.width, place, torch.float64)[0, entry])
+    facts = {"place": place, "entry": entry, "pair": entry // 2, "width": config.width, "omega": omega}
+    return Snapshot(config, 0, [], facts | {"angle": place * omega, "value": value})
+
+
+def source() -> dict[str, str]:
+    """The lines of `seqcore.models.positions` as they stand in the file: those that compute ω, PE, and the rotation R_kᵀ."""
+    return {
+        "omega": excerpt(frequencies, "return "),
+        "PE": excerpt(sinusoidal, "angles = ", "return "),
+        "rotation": excerpt(shift, "angles = ", "return "),
+    }
+
+
 @uses("width", "seed")
 def products(config: Config) -> Snapshot:
     """Signal stripes (line, p, s): PE(p) · PE(s), and rotary scores of a query and a key that is found BACK places back.
@@ -133,6 +149,21 @@ def turn(config: Config) -> Snapshot:
     signal = Signal("rotation", ("k", "after the turn", "before the turn"), turns.numpy(), {"k": SHIFTS})
     gaps = [gap(rows[:-steps] @ turn.T, rows[steps:]) for steps, turn in zip(SHIFTS, turns)]
     return Snapshot(config, 0, [signal], {"turn": max(gaps)})
+
+
+def one_turn(config: Config, k: int, place: int, pair: int) -> Snapshot:
+    """One pair of entries of PE(place) turned by the rotation for k places: no signals.
+
+    facts: place, k, pair, omega, angle = k · omega; block (2 × 2) of the rotation; before and after (2 × 1), the pair at
+    `place`, and `block` times that pair.
+    """
+    rows = slice(2 * pair, 2 * pair + 2)
+    omega = float(frequencies(config.width)[pair])
+    before = sinusoidal(1, config.width, place, torch.float64)[0, rows, None]
+    block = shift(k, config.width)[rows, rows]
+    facts = {"place": place, "k": k, "pair": pair, "omega": omega, "angle": k * omega}
+    numbers = {"block": block.tolist(), "before": before.tolist(), "after": (block @ before).tolist()}
+    return Snapshot(config, 0, [], facts | numbers)
 
 
 @uses("task", "length", "mixed", "width", "heads", "layers", "rate", "steps", "seeds", "seed")

@@ -2,9 +2,9 @@
 
     a_t = W_x x_t + b_x + W_h h_{t-1} + b_h,   h_t = tanh(a_t)
 
-`inside` is the untrained network on a piece of text, and `echoes` what is left in its states of the first character.
-`run` trains it to guess the next character, beside the same network with its memory cut, W_h = 0. `step` takes one
-unit of one time step of either apart, term by term.
+`inside` is the untrained network on the sentence, and `echoes` what is left in its states of the first character. `run`
+trains it to guess the next character of a text, beside the same network with its memory cut, W_h = 0. `step` takes one
+unit of one time step of either apart, term by term; `source` is the lines of the model that compute a step.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from seqcore.probes.agreement import agreement
 from seqcore.probes.held_out import lowest
 from seqcore.record import Signal, Snapshot, Ticks
 from seqcore.runs import Facts, Run
+from seqcore.source import excerpt
 from seqcore.tasks.story import STORY
-from seqcore.tasks.text import Text, read, visible
+from seqcore.tasks.text import Text, read, readable, visible
 from seqcore.training import Trainer, configure_thread
 
 BATCH, CLIP = 16, 1.0
@@ -46,6 +47,7 @@ class Config(knobs.Repeated):
     length: int = knob(32, "Sequence length T", 4, 64, group="Network", help="Steps that are unrolled and trained.")
     hidden: int = knob(64, "Hidden size H", 2, 128, group="Network", help="Numbers in the state.")
     embedding: int = knob(16, "Embedding size E", 2, 32, group="Network", help="Numbers that stand for one character.")
+    sentence: str = knobs.sentence("What the untrained network reads; new text goes on where it ends.")
     text: str = knob("", "Your own text", high=READERS_TEXT, group="Data", help="Empty: the story of the clock.")
     rate: float = knob(0.01, "Learning rate", 1e-4, 0.1, scale="log", group="Training")
     steps: int = knob(400, "Training steps", 50, 1000, step=50, group="Training")
@@ -60,7 +62,7 @@ class Config(knobs.Repeated):
 
 
 class Piece(NamedTuple):
-    """What the pictures are drawn for: x (time,) symbols of the held-out part, and the text they stand for.
+    """What the pictures are drawn for: x (time,) symbols, and the text they stand for.
 
     text is one character longer than x: the last one is only guessed.
     """
@@ -69,15 +71,16 @@ class Piece(NamedTuple):
     text: str
 
 
-@uses("length", "hidden", "embedding", "text", "seed")
+@uses("length", "hidden", "embedding", "sentence", "text", "seed")
 def inside(config: Config) -> Snapshot:
-    """The untrained network while it reads a piece of text. Signals: those of `_inside`.
+    """The untrained network while it reads the sentence, and held-out text after it. Signals: those of `_inside`.
 
     facts: piece (text), vocabulary (size), agreement with torch.nn.
     """
     configure_thread()
     task = config.task
-    piece, network = _piece(task, config.length), _network(config, task, config.seed, KEPT)
+    piece = _piece(task, config.length, config.sentence)
+    network = _network(config, task, config.seed, KEPT)
     facts = {
         "piece": piece.text,
         "vocabulary": task.inputs,
@@ -86,7 +89,7 @@ def inside(config: Config) -> Snapshot:
     return Snapshot(config, 0, _inside(network, piece, task), facts)
 
 
-@uses("length", "hidden", "embedding", "text", "seeds", "seed")
+@uses("length", "hidden", "embedding", "sentence", "text", "seeds", "seed")
 def echoes(config: Config) -> Snapshot:
     """How much of a difference in the first character is left in later states, as a share of its size at first.
 
@@ -95,14 +98,15 @@ def echoes(config: Config) -> Snapshot:
     """
     configure_thread()
     task = config.task
-    piece = _piece(task, config.length)
-    values = [[_echo(_network(config, task, seed, arm), piece) for seed in config.repetitions] for arm in (KEPT, CUT)]
+    piece = _piece(task, config.length, config.sentence)
+    values = [_echoes(config, task, piece, arm) for arm in (KEPT, CUT)]
     left = np.median(values[0], axis=0)
     audible = int(np.argmax(left < 0.01)) if (left < 0.01).any() else None
     ticks: dict[str, Ticks] = {"arm": (KEPT, CUT), "seed": config.repetitions}
     return Snapshot(config, 0, [Signal("echo", ("arm", "seed", "time"), values, ticks)], {"last_audible": audible})
 
 
+@uses("length", "hidden", "embedding", "text", "rate", "steps", "seeds", "seed")
 def run(config: Config) -> Run:
     """Train the network, and the one whose memory is cut, on the same windows from the same weights.
 
@@ -114,7 +118,7 @@ def run(config: Config) -> Run:
     task = config.task
     piece = _piece(task, config.length)
     known = set(_words(config.text or STORY))
-    untrained = echoes(config)["echo"].sel(arm=KEPT).values
+    untrained = _echoes(config, task, piece, KEPT)
 
     def trainer(seed: int, arm: str) -> Trainer:
         network = _network(config, task, seed, arm)
@@ -181,6 +185,11 @@ def step(moment: Snapshot, time: int, unit: int) -> Snapshot:
     return Snapshot(moment.config, moment.step, [terms], {**facts, "time": time, "unit": unit})
 
 
+def source() -> str:
+    """The lines of `seqcore.models.rnn` that compute one time step, as they stand in the file."""
+    return excerpt(RNN.trace, "a = ", "h = ")
+
+
 def _network(config: Config, task: Text, seed: int, arm: str) -> Latent:
     """The network of a seed; where the memory is cut, W_h is zero and stays so."""
     generator = stream(seed, "weights")
@@ -191,14 +200,20 @@ def _network(config: Config, task: Text, seed: int, arm: str) -> Latent:
     return network
 
 
-def _piece(task: Text, length: int) -> Piece:
-    """`length` characters of the held-out part and the one after them, from the start of a word if there is room."""
+def _piece(task: Text, length: int, sentence: str = "") -> Piece:
+    """`length` characters and the one after them: what the text has letters for of the sentence, then held-out text.
+
+    The held-out text begins with the start of a word if there is room, and once more where it is too short.
+    """
     symbols = torch.cat([task.held_out.x[0], task.held_out.y[0, -1:]])
-    text = task.decode(symbols.tolist())
-    start = text.find(" ") + 1
-    start = start if start + length < len(text) else 0
-    text = text[start : start + length + 1]
-    return Piece(task.encode(text[:-1]), text)
+    held_out = task.decode(symbols.tolist())
+    start = held_out.find(" ") + 1
+    text = held_out[start if start + length < len(held_out) else 0 :]
+    between = " " if " " in task.vocabulary else ""
+    text = between.join([*readable(sentence, task.vocabulary).split(), text])
+    while len(text) <= length:
+        text += between + held_out
+    return Piece(task.encode(text[:length]), text[: length + 1])
 
 
 def _inside(network: Latent, piece: Piece, task: Text) -> list[Signal]:
@@ -225,6 +240,11 @@ def _inside(network: Latent, piece: Piece, task: Text) -> list[Signal]:
         Signal("next", ("time", "symbol"), y[0].softmax(-1).numpy(), {"symbol": task.vocabulary}),
         Signal("cell_weights", ("unit", "term"), weights.numpy(), {"term": terms}),
     ]
+
+
+def _echoes(config: Config, task: Text, piece: Piece, arm: str) -> list[np.ndarray]:
+    """The echo in the untrained network of every seed."""
+    return [_echo(_network(config, task, seed, arm), piece) for seed in config.repetitions]
 
 
 def _echo(network: Latent, piece: Piece) -> np.ndarray:

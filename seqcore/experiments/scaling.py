@@ -35,6 +35,7 @@ from seqcore.models.attention import SCALES, five_steps
 from seqcore.probes import attention as probe
 from seqcore.record import Signal, Snapshot, Ticks
 from seqcore.runs import Facts, Run, checkpoint
+from seqcore.source import excerpt
 from seqcore.tasks import Batch
 from seqcore.tasks.lookup import KeyValue
 from seqcore.training import OPTIMISERS, Trainer, configure_thread
@@ -149,6 +150,41 @@ def few_queries(config: Config) -> Snapshot:
         "key": _from_one(config.keys),
     }
     return Snapshot(config, 0, [Signal("weights", ("arm", "query", "d_k", "key"), weights, ticks)])
+
+
+def one_score(config: Config, query: int, key: int) -> Snapshot:
+    """A score of `few_queries` taken apart, and its weight without scaling and with 1/√d_k; query and key count from 1.
+
+    No signals. facts: d_k, query, key; q and k, their entries; score, the sum of their products, and scaled, over √d_k; by
+    arm: exponential, e to what goes into the softmax, total, the sum of it over all keys, and weight. IndexError for a query
+    or a key that there is not.
+    """
+    configure_thread()
+    if not (1 <= query <= QUERIES and 1 <= key <= config.keys):
+        raise IndexError(f"query = {query} and key = {key} are not from 1 to {QUERIES} and to {config.keys}")
+    drawn = probe.draw(SIZES[-1], stream(config.seed, "weights"), config.keys, QUERIES)
+    spread = _variance(config, config.d_k) ** 0.5
+    q, K = (spread * each[query - 1, :, : config.d_k].double() for each in drawn)
+    steps = {arm: five_steps(q, K, K, None, SCALES[scale](config.d_k)) for arm, scale in PAIR.items()}
+    exponentials = {arm: each.scaled[0].exp() for arm, each in steps.items()}
+    facts = {
+        "d_k": config.d_k,
+        "query": query,
+        "key": key,
+        "q": q[0].tolist(),
+        "k": K[key - 1].tolist(),
+        "score": float(steps["1/√d_k"].scores[0, key - 1]),
+        "scaled": float(steps["1/√d_k"].scaled[0, key - 1]),
+        "exponential": {arm: float(each[key - 1]) for arm, each in exponentials.items()},
+        "total": {arm: float(each.sum()) for arm, each in exponentials.items()},
+        "weight": {arm: float(each.weights[0, key - 1]) for arm, each in steps.items()},
+    }
+    return Snapshot(config, 0, [], facts)
+
+
+def source() -> str:
+    """The lines of `seqcore.models.attention` that make scores of q and k, and weights of them, as they stand in the file."""
+    return excerpt(five_steps, "scores = ", "weights = ")
 
 
 @uses("d_k", "keys", "initial", "seed")

@@ -72,7 +72,7 @@ def _look(looked: Mapping[str, str], row: str) -> dict:
                 "events": "pointerover",
                 "update": f"datum && {row} && test(/cell|bar|hover/, {row}.kind) ? {{{ticks}}} : look",
             },
-            {"events": "pointerout", "update": "null"},
+            {"events": "pointerout", "update": "event.pointerType == 'touch' ? look : null"},
         ],
     }
 
