@@ -18,11 +18,12 @@ def entries(signal, query, title, caption):
     page.show(charts.heat, signal, title=title, caption=caption, frame=query, legend=False, **VECTORS)
 
 
-def choose(config, tokens, *wanted):
-    """Which query, and where it is wanted which key and which entry of z: numbers from 0."""
-    columns = st.columns(3)
+def choose(config, picture, *wanted):
+    """Which query, at first the most decided one, and where it is wanted which key and which entry of z: from 0."""
+    columns, tokens = st.columns(3), picture.facts["tokens"]
+    decided = tokens[max(range(config.masked, len(tokens)), key=picture.facts["largest"].__getitem__)]
     with columns[0]:
-        query = tokens.index(page.view_option("query", "Query: who reads", tokens[len(tokens) // 2], choices=tokens))
+        query = tokens.index(page.view_option("query", "Query: who reads", decided, choices=tokens))
     key = entry = 0
     if "key" in wanted:
         seen = tokens[: query + 1] if config.masked else tokens
@@ -61,7 +62,7 @@ def who_reads_what(config):
     left, right = st.columns(2)
     with left:
         top = st.container()
-        query, _, _ = choose(config, tokens)
+        query, _, _ = choose(config, picture)
     with top:
         caption = "The orange word reads. An arc leads to each word that it reads from; its thickness is the weight."
         page.drawing(arcs.over_words(picture, query), caption)
@@ -88,7 +89,7 @@ def query_and_key(config):
     picture = page.picture(five_steps, config)
     tokens = picture.facts["tokens"]
     pictures = st.container()
-    query, key, _ = choose(config, tokens, "key")
+    query, key, _ = choose(config, picture, "key")
     with pictures:
         left, right = st.columns(2)
     with left:
@@ -110,9 +111,8 @@ def softmax(config):
     it is a share. A *causal mask* takes away what comes later **before** the softmax, so that the rest still adds up to 1.
     """
     picture = page.picture(five_steps, config)
-    tokens = picture.facts["tokens"]
     pictures = st.container()
-    query, key, _ = choose(config, tokens, "key")
+    query, key, _ = choose(config, picture, "key")
     with pictures:
         left, right = st.columns(2)
     with left:
@@ -160,9 +160,9 @@ def values(config):
     other, so they share d_k. Values are multiplied by plain numbers, so d_v may be anything; z is as long as a value.
     """
     picture = page.picture(five_steps, config)
-    tokens, n = picture.facts["tokens"], len(picture.facts["tokens"])
+    n = len(picture.facts["tokens"])
     pictures = st.container()
-    query, _, entry = choose(config, tokens, "entry")
+    query, _, entry = choose(config, picture, "entry")
     with pictures:
         left, right = st.columns(2)
     with left:

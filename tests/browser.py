@@ -168,9 +168,9 @@ class Reader:
     def show(self) -> "Reader":
         """Ask to be shown what waits for an answer, if something does."""
         waiting = self.page.get_by_role("button", name="Show me")
-        if waiting.count():
+        if asked := waiting.count():
             waiting.first.click()
-            self.settle()
+            self.eventually(lambda: waiting.count() < asked, "the answer is not shown").settle()
         return self
 
     def sentence(self) -> str:
@@ -241,9 +241,9 @@ class Reader:
 
     def first_picture(self) -> tuple[float, float]:
         """Where the first picture of a scene begins and ends, in pixels from the top of the page."""
-        found = self.page.evaluate(FIRST)
-        assert found, "a scene without a picture, a table, a text or a message"
-        return tuple(found)
+        missing = "a scene without a picture, a table, a text or a message"
+        self.eventually(lambda: self.page.evaluate(FIRST), missing)
+        return tuple(self.page.evaluate(FIRST))
 
     def question(self) -> tuple[float, float] | None:
         """Where the question that waits begins and ends, in pixels from the top of the page."""

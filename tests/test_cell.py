@@ -28,7 +28,7 @@ def parsed(drawing: str) -> ElementTree.Element:
 
 
 def words(drawing: str) -> list[str]:
-    return [text.text for text in parsed(drawing).iter(f"{SVG}text")]
+    return [text.text or "" for text in parsed(drawing).iter(f"{SVG}text")]
 
 
 def minus(value: float) -> str:

@@ -38,7 +38,7 @@ STYLE = """<style>
 [data-stale=true] { opacity: 1 !important }
 [data-testid=stElementContainer]:has(> [data-testid=stHtml] > #look) { position: absolute }
 .stMarkdown [data-testid=stCaptionContainer] { opacity: 1; color: color-mix(in srgb, currentcolor 75%, transparent) }
-.stCode .token.boolean { color: inherit !important }
+.stCode .token:is(.boolean, .keyword) { color: inherit !important }
 .go { cursor: pointer }
 .go:hover :is(rect, circle, polyline), .go:focus-visible :is(rect, circle, polyline) { stroke-width: 3 }
 .go:focus { outline: none }

@@ -51,7 +51,7 @@ class Config(knobs.Repeated):
     masked: bool = knob(
         False, "Causal mask", group="Sentence", help="A word sees itself and the words before it, as in a decoder."
     )
-    width: int = knob(8, "Embedding size d_model", 1, 32, group="Sizes")
+    width: int = knob(8, "Model size d_model", 1, 32, group="Sizes")
     d_k: int = knob(4, "Query and key size d_k", 1, 16, group="Sizes", help="One number: q · k needs both alike.")
     d_v: int = knob(4, "Value size d_v", 1, 16, group="Sizes", help="It may differ from d_k: values are only averaged.")
     length: int = knob(8, "Sequence length T", 4, 16, step=2, group="Training", help="Tokens of a row to train on.")

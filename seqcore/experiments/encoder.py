@@ -57,8 +57,8 @@ LAYER_LOAD = 60  # of one step of one layer, in the units of `pace`
 @dataclass(frozen=True)
 class Config(knobs.Repeated):
     layers: int = knob(4, "Layers N", 1, 8, group="Network")
-    heads: int = knob(2, "Heads", choices=(1, 2, 4, 8), group="Network")
-    width: int = knob(32, "Width d", choices=(16, 32, 64), group="Network")
+    heads: int = knob(2, "Heads h", choices=(1, 2, 4, 8), group="Network")
+    width: int = knob(32, "Model size d_model", choices=(16, 32, 64), group="Network")
     feedforward: int = knob(
         64, "Feed-forward units", 8, 256, step=8, group="Network", help="Units inside the network at each position."
     )

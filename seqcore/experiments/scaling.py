@@ -80,7 +80,7 @@ FIRST_STEPS: dict[str, tuple[float, Callable[[Tensor], Tensor]]] = {
 class Config(knobs.Repeated):
     d_k: int = knob(
         256,
-        "Size of queries and keys d_k",
+        "Query and key size d_k",
         choices=SIZES,
         scale="log",
         group="Network",
