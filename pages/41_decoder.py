@@ -215,7 +215,7 @@ def it_writes(config):
         if "parameters" not in moment:
             st.info("Weights are kept of the newest moment only: move on to the newest step to let it write.", icon="⏭️")
             return
-        columns = st.columns(4)
+        top, columns = st.container(), st.columns(4)
         with columns[0]:
             arm = page.view_option("writer", "Who writes", "causal mask", choices=ARMS)
         with columns[1]:
@@ -229,8 +229,8 @@ def it_writes(config):
         text = write(moment, arm, heat, draw)
         told, places = text.facts, text["taken"].ticks["time"]
         wanted = f" · wanted `{told['wanted']}`" if told["wanted"] else ""
-        st.markdown(f"given `{told['prompt']}` · writes `{told['text'] or 'nothing'}`{wanted}")
-        drawn = st.container()
+        top.markdown(f"given `{told['prompt']}` · writes `{told['text'] or 'nothing'}`{wanted}")
+        drawn = top.container()
         place = page.view_option("place", "Place to look at", places[0], places[0], places[-1])
         kept = (
             "Nothing can be kept here" if told["cache"] is None else f"Kept or not, they differ by {told['cache']:.0e}"

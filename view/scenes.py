@@ -46,6 +46,8 @@ STYLE = """<style>
 @media (max-width: 640px) {
   .st-key-scene [data-testid=stButtonGroup] > div { flex-wrap: nowrap; overflow-x: auto; scrollbar-width: none }
   .st-key-scene [data-testid=stButtonGroup] button { flex: none }
+  [class*=st-key-presets-of-] { flex-wrap: nowrap; overflow-x: auto; scrollbar-width: none }
+  [class*=st-key-presets-of-] > * { flex: none; width: auto }
 }
 </style>"""
 
@@ -154,7 +156,8 @@ def _scene(each: Scene, turned: Mapping[str, Knob], chosen: knobs.Config, divide
     if explained and not waits:
         rest.markdown(explained, unsafe_allow_html=True)
     if each.presets:
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        row = f"presets of {each.draw.__name__}"
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key=row):
             st.markdown("**Try:**", width="content")
             for name, changes in each.presets.items():
                 key = visit.current().key(f"preset {name}") if divided else f"preset {name}"
