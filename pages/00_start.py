@@ -27,7 +27,8 @@ def course(config):
 
     left, right = st.columns([9, 11], gap="large")
     with left:
-        page.drawing(page.course_map(page.begin()))
+        page.begin()
+        page.drawing(page.course_map())
     with right:
         page.play(shared, config, figures)
 

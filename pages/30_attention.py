@@ -3,7 +3,7 @@
 import streamlit as st
 
 from seqcore.experiments.attention import Config, arithmetic, by_hand, five_steps, plane, related, run, source
-from view import arcs, charts, page
+from view import arcs, charts, digits, page
 
 MAP, VECTORS = dict(x="key", y="query"), dict(x="entry", y="token", beside="matrix")
 
@@ -37,8 +37,8 @@ def choose(config, picture, *wanted):
 
 def in_digits(*lines):
     """Sums of numbers, each with its name and with what it comes to. Rounded to two places."""
-    rows = (rf"{name} &= {digits.terms} = \mathbf{{{digits.total:.2f}}}" for name, digits in lines)
-    st.latex(r"\begin{aligned}" + r" \\[6pt] ".join(rows) + r"\end{aligned}")
+    rows = (rf"{name} &= {entry.terms} = \mathbf{{{entry.total:.2f}}}" for name, entry in lines)
+    st.latex(digits.aligned(rows, "6pt"))
 
 
 @page.scene(
@@ -97,8 +97,8 @@ def query_and_key(config):
         entries(picture["qkv"], query, "1 · A query, a key and a value each", caption)
     with right:
         square(picture["scores"], query, "2 · Scores q · k", "Row: the query. Column: the key.")
-    digits = arithmetic(picture, query, key, 0)
-    in_digits(("q_1 = x \\cdot w_1", digits.query), ("q \\cdot k", digits.score))
+    sums = arithmetic(picture, query, key, 0)
+    in_digits(("q_1 = x \\cdot w_1", sums.query), ("q \\cdot k", sums.score))
     st.caption(f"“{page.plain(tokens[query])}” and “{page.plain(tokens[key])}”; w₁ is the first row of W_q.")
 
 
@@ -119,8 +119,8 @@ def softmax(config):
         square(picture["scaled"], query, "3 · Scores, divided by √d_k", "The same picture on another scale.")
     with right:
         square(picture["weights"], query, "4 · Weights", "Each row adds up to 1.")
-    digits = arithmetic(picture, query, key, 0)
-    in_digits((r"\text{scaled}", digits.scaled), (r"\text{weight}", digits.weight))
+    sums = arithmetic(picture, query, key, 0)
+    in_digits((r"\text{scaled}", sums.scaled), (r"\text{weight}", sums.weight))
     st.code(source(), language="python", wrap_lines=True)
     st.caption("For all pairs at once, in `seqcore/models/attention.py`. `scale` is 1/√d_k.")
 

@@ -63,12 +63,16 @@ def two_texts(config):
 def who_asks(config):
     r"""Who asks whom: queries come from the decoder, keys and values from the encoder.
 
-    The encoder's output is the *memory*: a vector for each place of the source. While the decoder writes, its states ask
-    and the memory answers. M is 0 at *padding*, which fills up short sources, and 1 elsewhere. No causal mask is needed
-    here: the whole source is known. An untrained model asks too, but it looks anywhere.
+    The encoder's output is the *memory*: a vector for each place of the source. Each place of the decoder makes a query; keys
+    and values are made from the memory. No causal mask is needed here: the whole source is known. The mask M is 0 at
+    *padding*, which fills up short sources, and 1 elsewhere. Before training the weights differ by chance only.
     """
-    facts, first, whole = (page.picture(of, config) for of in (pairs, untrained, stack))
-    S, T, d_k, h = facts.facts["inputs"], facts.facts["outputs"], config.d_k, config.heads
+    sizes, first, whole = (
+        page.picture(pairs, config).facts,
+        page.picture(untrained, config),
+        page.picture(stack, config),
+    )
+    S, T, d_k, h = sizes["inputs"], sizes["outputs"], config.d_k, config.heads
     left, right = st.columns([4, 5], gap="medium")
     with left:
         last = len(whole.facts["written"])
@@ -99,7 +103,7 @@ def who_asks(config):
     page.metrics(
         Weights=f"{first.facts['parameters']:,}",
         Knows_nothing=(
-            f"{facts.facts['baseline']:.3f} nats",
+            f"{sizes['baseline']:.3f} nats",
             "A symbol, for a decoder that does not look at the source.",
         ),
     )

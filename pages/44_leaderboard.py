@@ -67,7 +67,7 @@ def what_it_costs(config):
             curves(moment)
         with right:
             page.table(
-                ("model", "above the floor", "parameters", "seconds"),
+                ("model", "nats above the floor", "parameters", "processor seconds"),
                 *(
                     (name, f"{excess.sel(arm=name).values[-1]:.3f}", f"{facts['parameters'][name]:,}", f"{seconds:.2f}")
                     for name, seconds in facts["seconds"].items()

@@ -239,6 +239,14 @@ def test_what_has_changed_is_told_to_a_screen_reader_and_the_picture_keeps_its_n
 # --- training -------------------------------------------------------------------------------------------------------
 
 
+def test_a_scene_with_a_training_of_its_own_starts_by_itself_also_for_who_has_seen_another(read):
+    reader = read("translation?scene=3&steps=100").show()
+    reader.wait_for_label("✓")
+    reader.scene(4).settle()
+    assert "✓" in reader.label(), "the same training goes on from where it was"
+    reader.scene(6).wait_for_step(1)
+
+
 def test_whoever_asks_for_reduced_motion_gets_a_still_page(read):
     reader = read(TRAINS, still=True)
     reader.page.wait_for_timeout(1500)

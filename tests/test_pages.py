@@ -73,7 +73,12 @@ def test_every_scene_opens_and_says_what_it_shows(path):
     assert len({title for title, _, _ in scenes}) == len(scenes) >= 2
     shown = []
     for number, (title, sentence, _) in enumerate(scenes, 1):
-        show(open_scene(app, number))
+        open_scene(app, number)
+        if any(button.label == "Show me" for button in app.button):
+            words = [markdown.value.lower() for markdown in app.markdown]
+            assert f"#### {title.lower()}" in words, f"{title}: the sentence would be the answer"
+            assert not charts_of(app), f"{title}: the picture waits"
+        show(app)
         fine(app, title)
         assert sentence, title
         charts = charts_of(app)

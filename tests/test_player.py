@@ -207,3 +207,11 @@ def test_a_clock_of_one_session_is_never_anothers(store):
     mine = first.get(clocked, Repeated())
     assert Cursors().get(clocked, Repeated()).run is not mine.run
     assert first.get(clocked, Repeated(), first.page).run is mine.run
+
+
+def test_a_run_is_new_to_a_reader_once(store):
+    cursors, other = Cursors(), Repeated(seeds=5)
+    assert cursors.get(experiment, Repeated()).new
+    assert not cursors.get(experiment, Repeated()).new
+    assert cursors.get(experiment, other).new
+    assert not cursors.get(experiment, Repeated()).new, "the reader was here before"

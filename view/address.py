@@ -91,7 +91,7 @@ def _share(page: Page, knobs: Mapping[str, Knob], chosen: set[str]) -> None:
         if knob.shared and name in chosen:
             shared()[name] = page.values[name]
         elif knob.shared and name in shared():
-            page.values[name], _ = knob.read(knob.write(shared()[name]))
+            page.values[name] = shared()[name]
 
 
 def _now(page: Page) -> tuple:

@@ -50,8 +50,9 @@ def over_words(picture: Snapshot, query: int) -> str:
         own, hidden = place == query, math.isnan(weight)
         colour, bold = ORANGE if own else GREY if hidden else "currentColor", 700 if own else 400
         number = text(x, GROUND + 22, "–" if hidden else f"{weight:.2f}", SIZE, colour)
-        written = text(x, GROUND + 48, word, SIZE, colour, weight=bold)
-        if not level:
+        if level:
+            written = text(x, GROUND + 48, word, SIZE, colour, weight=bold)
+        else:
             leaning = text(0, 0, word, SIZE, colour, "end", bold)
             written = f'<g transform="translate({x + 6:.1f} {GROUND + 42}) rotate(-45)">{leaning}</g>'
         ground = f'<rect x="{x - 19:.1f}" y="{GROUND + 6}" width="38" height="46" fill="transparent"/>'

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from seqcore.record import Snapshot
+from view.digits import aligned
 from view.strokes import arrow, bar, box, knot, line, link, signed, svg, text
 from view.theme import BLUE, GREEN, GREY, ORANGE, PURPLE, TEAL
 
@@ -253,7 +254,7 @@ def norm_in_full(digits: Snapshot, entry: int) -> str:
         rf"y_{{{entry}}} &= \gamma_{{{entry}}}\,\hat x_{{{entry}}} + \beta_{{{entry}}}",
         rf"&= {v['gamma'][i]:.3f} \cdot ({normalised}) {signed(v['beta'][i], 3)} = {signed(v['y'][i], 3)}",
     ]
-    return r"\begin{aligned} " + r" \\ ".join(lines) + r" \end{aligned}"
+    return aligned(lines)
 
 
 def norm_rows(digits: Snapshot, entry: int) -> list[tuple[str, ...]]:

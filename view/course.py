@@ -37,16 +37,18 @@ def remember(scene: str) -> None:
         st.session_state["last place"] = Place(router.here(), scene)
 
 
-def begin() -> str:
-    """Two buttons, to the first page and to where the reader was last, and a field for the sentence of the course.
+def sentence() -> str:
+    """The sentence that all pages read that read one: the reader's own, if there is one."""
+    return str(address.shared().get("sentence", SENTENCE))
 
-    Returns that sentence: all pages that read one will read it.
-    """
+
+def begin() -> None:
+    """Two buttons, to the first page and to where the reader was last, and a field for the sentence of the course."""
     pages = {page.address: page for page in router.pages()}
     first = next(page for page in router.pages() if page.chapter)
     place = st.session_state.get("last place")
     key = "sentence of the course"
-    sentence = st.session_state[key] = str(address.shared().get("sentence", SENTENCE))
+    st.session_state[key] = sentence()
 
     def keep() -> None:
         address.shared()["sentence"] = st.session_state[key] or SENTENCE
@@ -60,7 +62,6 @@ def begin() -> str:
         st.text_input(
             words, key=key, max_chars=LONGEST_SENTENCE, on_change=keep, label_visibility="collapsed", placeholder=words
         )
-    return sentence
 
 
 def leave(page: str, scene: str = "") -> None:
@@ -70,16 +71,14 @@ def leave(page: str, scene: str = "") -> None:
         address.open_scene(scene, page)
 
 
-def drawing(read: str = SENTENCE) -> str:
-    """The map of all pages as SVG: chapter 1, the two roads of chapters 2 and 3 side by side, and chapter 4.
-
-    read  the sentence that goes in
-    """
+def drawing() -> str:
+    """The map of all pages as SVG: the sentence, chapter 1, the two roads of chapters 2 and 3 side by side, and chapter 4."""
     chapters: list[list[Page]] = [[] for _ in router.CHAPTERS]
     for page in router.pages():
         chapters[page.chapter].append(page)
     visited = {page for page, _ in seen()}
     half, middle = (WIDE - GAP) / 2, WIDE / 2
+    read = sentence()
     shown = read if len(read) <= ROOM else f"{read[: ROOM - 1]}…"
     parts = [*_end(4, shown), arrow(middle, 34, middle, 48, GREY)]
     y = 50.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from seqcore.record import Snapshot
 from view.strokes import signed
 
@@ -25,7 +27,7 @@ def score_in_full(score: Snapshot) -> str:
         rf" = \mathbf{{{_plain(v['scaled'])}}}",
         rf"\overset{{1/\sqrt{{d_k}}}}{{p_{{{key}}}}} &= {_share(v['scaled'], root)}",
     ]
-    return _aligned(lines)
+    return aligned(lines, "4pt")
 
 
 def place_in_full(entry: Snapshot) -> str:
@@ -36,13 +38,12 @@ def place_in_full(entry: Snapshot) -> str:
     v = entry.facts
     p, i, angle = v["place"], v["pair"], f"{v['angle']:.4f}"
     wave = r"\cos" if v["entry"] % 2 else r"\sin"
-    return _aligned(
-        [
-            rf"\omega_{{{i}}} &= 10000^{{-{2 * i}/{v['width']}}} = {v['omega']:.6g}",
-            rf"p\,\omega_{{{i}}} &= {p} \cdot {v['omega']:.6g} = {angle}",
-            rf"PE({p}, {v['entry']}) &= {wave}\, {angle} = \mathbf{{{_plain(v['value'], 3)}}}",
-        ]
-    )
+    lines = [
+        rf"\omega_{{{i}}} &= 10000^{{-{2 * i}/{v['width']}}} = {v['omega']:.6g}",
+        rf"p\,\omega_{{{i}}} &= {p} \cdot {v['omega']:.6g} = {angle}",
+        rf"PE({p}, {v['entry']}) &= {wave}\, {angle} = \mathbf{{{_plain(v['value'], 3)}}}",
+    ]
+    return aligned(lines, "4pt")
 
 
 def turn_in_full(turned: Snapshot) -> str:
@@ -54,13 +55,12 @@ def turn_in_full(turned: Snapshot) -> str:
     p, k, i = v["place"], v["k"], v["pair"]
     c, s = v["block"][0]
     block, before, after = (_matrix(v[name]) for name in ("block", "before", "after"))
-    return _aligned(
-        [
-            rf"k\,\omega_{{{i}}} &= {k} \cdot {v['omega']:.6g} = {v['angle']:.4f}",
-            rf"\cos k\,\omega_{{{i}}} &= {_plain(c, 3)} \qquad \sin k\,\omega_{{{i}}} = {_plain(s, 3)}",
-            rf"\underbrace{{{after}}}_{{PE({p + k})}} &= {block} \underbrace{{{before}}}_{{PE({p})}}",
-        ]
-    )
+    lines = [
+        rf"k\,\omega_{{{i}}} &= {k} \cdot {v['omega']:.6g} = {v['angle']:.4f}",
+        rf"\cos k\,\omega_{{{i}}} &= {_plain(c, 3)} \qquad \sin k\,\omega_{{{i}}} = {_plain(s, 3)}",
+        rf"\underbrace{{{after}}}_{{PE({p + k})}} &= {block} \underbrace{{{before}}}_{{PE({p})}}",
+    ]
+    return aligned(lines, "4pt")
 
 
 def _sum_of_products(q: list[float], k: list[float]) -> str:
@@ -99,5 +99,7 @@ def _matrix(rows: list[list[float]]) -> str:
     return r"\begin{pmatrix} " + r" \\ ".join(lines) + r" \end{pmatrix}"
 
 
-def _aligned(lines: list[str]) -> str:
-    return r"\begin{aligned} " + r" \\[4pt] ".join(lines) + r" \end{aligned}"
+def aligned(lines: Iterable[str], apart: str = "") -> str:
+    """Lines below each other, aligned at their &; apart: a length between two, such as "4pt"."""
+    between = rf" \\[{apart}] " if apart else r" \\ "
+    return r"\begin{aligned} " + between.join(lines) + r" \end{aligned}"

@@ -13,10 +13,11 @@ from __future__ import annotations
 LOOK = "look"  # the id of that element
 MOMENT = "moment"  # of the one of `view.rewind`
 HTML = f'<div id="{LOOK}" hidden></div><div id="{MOMENT}" hidden></div>'
-STYLE = """<style>
-[data-look] { transition: opacity 0.1s }
-[data-look].faded { opacity: 0.25 }
-[data-testid=stVegaLiteChart]:focus-visible { outline: 2px solid currentcolor; outline-offset: 2px; border-radius: 4px }
+STYLE = f"""<style>
+[data-testid=stElementContainer]:has(> [data-testid=stHtml] > #{LOOK}) {{ position: absolute }}
+[data-look] {{ transition: opacity 0.1s }}
+[data-look].faded {{ opacity: 0.25 }}
+[data-testid=stVegaLiteChart]:focus-visible {{ outline: 2px solid currentcolor; outline-offset: 2px; border-radius: 4px }}
 </style>"""
 JS = """
   if (!window.lookAt) {

@@ -1,4 +1,4 @@
-"""Words that came from outside (an address, a file, a reader) as they are: no Markdown, no HTML, no formula, no link."""
+"""Words for the page; those from outside (an address, a file, a reader) with no Markdown, HTML, formula or link in them."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def plain(text: object) -> str:
     """
     printable = "".join(character if character.isprintable() else " " for character in str(text))
     return _PUNCTUATION.sub(r"\\\1", _BREAKS.sub(" ", printable).strip())
+
+
+def capital(text: str) -> str:
+    """A sentence with a capital at its beginning."""
+    return f"{text[:1].upper()}{text[1:]}"

@@ -39,12 +39,14 @@ class Cursor:
 
     step     the step that is looked at; the newest one there is while `playing`
     playing  does the reader want it to go on? Only the reader's own presses change that.
+    new      has the reader never been in this run before?
     """
 
     def __init__(self, run: Run):
         self.run = run
         self.step = 0
         self.playing = False
+        self.new = False
         self._presses = 0
         self._moving = threading.Lock()
         self._drawn: Snapshot | None = None
@@ -117,6 +119,7 @@ class Cursors:
         self.page = ""
         self.reader = object()  # what tells this session from all others
         self.open: dict[str, Cursor] = {}
+        self.trained: set[tuple[str, ...]] = set()  # scenes whose training the reader has seen
         self._places: OrderedDict[Hashable, Place] = OrderedDict()
 
     def get(self, make: Callable[[Any], Run], config: knobs.Config, page: str = "") -> Cursor:
@@ -127,11 +130,13 @@ class Cursors:
             self.page = page
         name, run = name_of(make), store().run(make, config, self.reader)
         if name in self.open and self.open[name].run is run:
+            self.open[name].new = False
             return self.open[name]
         going = name in self.open and self.open[name].going
         self._leave(name)
         place = self._places.get((name, run.config), Place(0, False))
         cursor = self.open[name] = Cursor(run)
+        cursor.new = (name, run.config) not in self._places
         cursor.step = min(place.step, run.steps[-1] if run.steps else 0)
         cursor.playing = place.playing or going
         return cursor
@@ -144,11 +149,6 @@ class Cursors:
             cursor.playing = False
             while len(self._places) > PLACES:
                 self._places.popitem(last=False)
-
-    def met(self, make: Callable[[Any], Run]) -> bool:
-        """Has this reader seen any run of this experiment?"""
-        name = name_of(make)
-        return name in self.open or any(key[0] == name for key in self._places)  # type: ignore[index]
 
 
 def name_of(make: Callable[[Any], Run]) -> str:
@@ -181,17 +181,17 @@ def play(
     figures  draws one moment
     verb     what the button does, and what is then done
 
-    The first of a page's experiments takes the keys. It starts by itself when the reader meets it for the first time,
-    unless the switch in the side panel, or the reader's system, says otherwise.
+    The first of a page's experiments takes the keys. A run that is new to the reader starts by itself when its scene is
+    opened for the first time, unless the switch in the side panel, or the reader's system, says otherwise.
     """
     cursors = st.session_state.setdefault("cursors", Cursors())
-    met = cursors.met(make)
     cursor = cursors.get(make, config, router.here())
-    name = name_of(make)
-    if not met or name in st.session_state.get("waiting", ()):
+    name, outer = name_of(make), visit.current()
+    scene = (router.here(), outer.part, name)
+    if (cursor.new and scene not in cursors.trained) or name in st.session_state.get("waiting", ()):
         _start(cursor, name)
+    cursors.trained.add(scene)
     cursor.begin()
-    outer = visit.current()
     outer.plays += 1
     if name in outer.options:  # on a page that shows all scenes a training may stand twice
         if cursor.run.steps:
@@ -213,8 +213,6 @@ def play(
         here.slot = outer.slot if not _by_itself() else None
         if cursor.run.steps:
             moment = _place(cursor, name)
-            if not cursor.going and len(cursor.run.steps) > 1:
-                here.rest = rewind.Rest(cursor.run, name, moment, rewind.stops(cursor.run.steps, moment.step))
             with trouble.told(f"{name} at step {moment.step}"):
                 figures(moment)
         if cursor.run.error is not None:
@@ -232,6 +230,10 @@ def play(
 
     live()
     visit.resume(outer)
+    if cursor.going:
+        # A tick that begins before the server has sent what was drawn takes its place in the queue, and the browser would
+        # take the picture away until the tick draws its own.
+        time.sleep(BREATH)
     if cursor.finished and cursor.run.error is None:
         _take(make, cursor.run)
 
@@ -292,6 +294,7 @@ def _place(cursor: Cursor, name: str) -> Snapshot:
         else:
             key = f"rewind {name}"
             at = cursor.snapshot.step
+            rest = visit.current().rest = rewind.Rest(run, name, cursor.snapshot, rewind.stops(steps, at))
             if st.session_state.get(key) != at:  # to set it again would undo what the reader does meanwhile
                 st.session_state[key] = at
 
@@ -299,7 +302,7 @@ def _place(cursor: Cursor, name: str) -> Snapshot:
                 cursor.press(False, st.session_state[key])
 
             words = f"Rewind: {steps[-1]:,} steps, {run.seconds:.1f} s of work"
-            st.select_slider(words, rewind.stops(steps, at), key=key, on_change=go)
+            st.select_slider(words, rest.steps, key=key, on_change=go)
     moment = cursor.snapshot
     if moment.facts.get("event"):
         st.error(moment.facts["event"], icon="💥")

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from view import janitor, look
+from view.plain import capital
 
 PAGES = Path(__file__).resolve().parents[1] / "pages"
 CHAPTERS = ("", "1 · Sequences as probability", "2 · Recurrence", "3 · Attention", "4 · The transformer")
@@ -75,7 +76,7 @@ def go() -> None:
     st.html(STYLE + look.STYLE + look.HTML)
     page = next(page for page in pages() if page.address == here())
     st.title(page.title, anchor=False)
-    st.markdown(f"{page.claim[:1].upper()}{page.claim[1:]}")
+    st.markdown(capital(page.claim))
     token = _through.set(True)
     try:
         opened.run()

@@ -28,7 +28,7 @@ from seqcore.knobs import Knob
 from seqcore.runs import Cancelled, cancelled_if
 from view import address, course, panel, pictures, question, reader, router, trouble, visit, words
 from view.desk import desk
-from view.plain import plain
+from view.plain import capital, plain
 
 Draw = TypeVar("Draw", bound=Callable[[Any], None])
 
@@ -36,7 +36,6 @@ STYLE = """<style>
 .st-key-scene [role=radiogroup], .st-key-scene > div { max-width: 100% }
 .st-key-scene-steps { margin-top: 1rem }
 [data-stale=true] { opacity: 1 !important }
-[data-testid=stElementContainer]:has(> [data-testid=stHtml] > #look) { position: absolute }
 .stMarkdown [data-testid=stCaptionContainer] { opacity: 1; color: color-mix(in srgb, currentcolor 75%, transparent) }
 .stCode .token:is(.boolean, .keyword) { color: inherit !important }
 .go { cursor: pointer }
@@ -149,7 +148,7 @@ def _scene(each: Scene, turned: Mapping[str, Knob], chosen: knobs.Config, divide
     waits = question.waits(each.draw)
     setting, _, explained = words.explained(each.prose).partition("\n\n")
     heading = st.empty()
-    heading.markdown(f"#### {each.title if waits else _capital(each.sentence)}")
+    heading.markdown(f"#### {each.title if waits else capital(each.sentence)}")
     if setting:
         st.markdown(setting, unsafe_allow_html=True)
     rest = st.empty()
@@ -165,12 +164,8 @@ def _scene(each: Scene, turned: Mapping[str, Knob], chosen: knobs.Config, divide
     with trouble.told(f"scene {each.title} of {router.here()}"):
         each.draw(chosen)
     if waits and not visit.current().asked:  # for these knobs the scene asks nothing
-        heading.markdown(f"#### {_capital(each.sentence)}")
+        heading.markdown(f"#### {capital(each.sentence)}")
         rest.markdown(explained, unsafe_allow_html=True)
-
-
-def _capital(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:]}"
 
 
 def complain() -> None:
@@ -264,4 +259,4 @@ def chapters() -> None:
             for number, page in enumerate(pages):
                 with columns[number % 4], st.container(border=True, gap=None):
                     st.page_link(page.path, label=f"**{page.title}**")
-                    st.caption(f"{page.claim[:1].upper()}{page.claim[1:]}")
+                    st.caption(capital(page.claim))

@@ -256,7 +256,7 @@ def stack(config: Config) -> Snapshot:
     encoded = {"embedding": model.encoder.embedding(source)}
     for number, read in enumerate(trail.encoder, 1):
         encoded |= {f"{number} self-attention": read.mixed, f"{number} feed-forward": read.y}
-    encoded["memory"] = model.encoder(source)
+    encoded["memory"] = model.encoder.last(list(encoded.values())[-1])
     decoded = {"embedding": trail.decoder[0].x}
     for number, wrote in enumerate(trail.decoder, 1):
         decoded |= {f"{number} masked self-attention": wrote.mixed, f"{number} cross-attention": wrote.informed}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from seqcore.record import Snapshot
 from view.cell.parts import GATES, KEEPS, RESETS, WRITES, bracketed, frame, staged, vessel
+from view.digits import aligned
 from view.strokes import arrow, box, knot, line, signed, svg, text
 from view.theme import GREY, TEAL
 
@@ -129,4 +130,4 @@ def gru_in_full(step: Snapshot, stage: str = "", lets_in: bool = False) -> str:
         ],
     }
     chosen = lines[stage] if stage else [each for stage in GRU_STAGES for each in lines[stage]]
-    return r"\begin{aligned} " + r" \\ ".join(chosen) + r" \end{aligned}"
+    return aligned(chosen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from seqcore.record import Snapshot
 from view.cell.parts import GATES, bracketed, frame, staged, vessel
+from view.digits import aligned
 from view.strokes import arrow, knot, line, signed, svg, text
 from view.theme import BLUE, GREEN, GREY, TEAL
 
@@ -103,7 +104,7 @@ def lstm_in_full(step: Snapshot, stage: str) -> str:
             rf"h_t &= o_t\,\tanh(c_t) = {v['o']:.3f}\cdot\tanh({signed(v['c'], 3)}) = {signed(v['h'], 3)}",
         ],
     }[stage]
-    return r"\begin{aligned} " + r" \\ ".join(lines) + r" \end{aligned}"
+    return aligned(lines)
 
 
 def lstm_weights(hidden: int, inputs: int) -> str:

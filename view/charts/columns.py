@@ -118,7 +118,7 @@ def specification(
     vertical = axis_of("value", symbol(name).title, {"tickCount": 5} | STEADY)
     corners = {"x": horizontal, "x2": {"field": "right"}, "y": vertical, "y2": {"datum": 0}}
     looked = {x: "ticks0[floor(datum.left)]"} | ({colour: "datum.line"} if colour else {})
-    bar = {"color": TINT, "opacity": fading(looked, 1, 0.25, "&&"), "tooltip": TOLD}
+    bar = {"color": TINT, "opacity": fading(looked, 1, 0.3), "tooltip": TOLD}
     layers = [layer_of("rect", "datum.kind == 'bar'", corners | bar)]
     return whole(layers + (rule_layers(vertical) if has_rules else []), height, looked)
 

@@ -215,13 +215,15 @@ def specification(
     vertical = axis_of("y", symbol(name).title, ticks | STEADY)
     stroke = {"x": horizontal, "y": vertical, "color": TINT, "detail": {"field": "line"}}
 
-    def drawn(much: float, own: str = "datum.line") -> dict:
-        return stroke | {"opacity": fading({colour: own}, much, much / 5)} if colour else stroke
+    arm = {colour: "split(datum.line, ', seed ')[0]"} if colour else {}
+
+    def drawn(much: float) -> dict:
+        return stroke | {"opacity": fading(arm, much, much / 5) if arm else {"value": much}}
 
     band = drawn(0.15) | {"y": vertical | {"field": "low"}, "y2": {"field": "high"}}
-    layers = [layer_of("area", "isValid(datum.low)", band, **({} if colour else {"opacity": 0.15}))]
+    layers = [layer_of("area", "isValid(datum.low)", band)]
     if every_seed:
-        layers.append(layer_of("line", "datum.kind == 'seed'", stroke, opacity=0.35, strokeWidth=0.8))
+        layers.append(layer_of("line", "datum.kind == 'seed'", drawn(0.35), strokeWidth=0.8))
     layers.append(layer_of("line", "datum.kind == 'line'", drawn(1), strokeWidth=2.4, strokeCap="round"))
     if has_theory:
         # Above the measured line, which shows between the dashes where the two agree.

@@ -33,14 +33,14 @@ def whole(layers: list[dict], height: int, looked: Mapping[str, str], row: str =
             channel: {part: text for part, text in definition.items() if part != "axis"}
             for channel, definition in layer["encoding"].items()
         }
-    lists = (("names", "told"), ("ticks", "ticks")) if "ticks" in json.dumps([layers, looked]) else (("names", "told"),)
+    lists = {"names": "told"} | ({"ticks": "ticks"} if any("ticks" in tick for tick in looked.values()) else {})
     rows = "data('source')"
     here = f"isValid(moment) && isValid(moment[{rows}[0].training]) ? moment[{rows}[0].training] : 1"
     at = f"length({rows}) && isValid({rows}[0].moments) ? round(({here}) * ({rows}[0].moments - 1)) : -1"
     frame = f"length({rows}) < 2 ? {NO_FRAME} : at < 0 ? {rows} : slice({rows}, 2 * at, 2 * at + 2)"
     names = (
         {"name": f"{name}{row}", "expr": f"split(frame[{row}].{column}, '\\u001f')"}
-        for name, column in lists
+        for name, column in lists.items()
         for row in (0, 1)
     )
     return {
@@ -84,22 +84,15 @@ def alone(specification: dict) -> dict:
     return {**specification, "config": config, "params": [*unbound, *specification["params"]]}
 
 
-def faded(looked: Mapping[str, str], among: str = "||") -> str:
-    """An expression: something on these axes is looked at, and not this mark.
+def fading(looked: Mapping[str, str], much: float, little: float) -> dict:
+    """Opacity of a mark: little of it while something on its axes is looked at that it has no part in.
 
     looked  axis -> an expression for the tick of the mark
-    among   "||": a mark that fits one of the axes is looked at; "&&": one that fits all that are said
     """
-    said = [f"isValid(look[{json.dumps(axis)}])" for axis in looked]
-    fits = [f"{valid} && look[{json.dumps(axis)}] == {tick}" for valid, (axis, tick) in zip(said, looked.items())]
-    if among == "&&":
-        fits = [f"(!{valid} || {fit})" for valid, fit in zip(said, fits)]
-    return f"look && ({' || '.join(said)}) && !({f' {among} '.join(fits)})"
-
-
-def fading(looked: Mapping[str, str], much: float, little: float, among: str = "||") -> dict:
-    """Opacity of a mark: little of it while something else is looked at."""
-    return {"condition": {"test": faded(looked, among), "value": little}, "value": much}
+    said = {axis: f"isValid(look[{json.dumps(axis)}])" for axis in looked}
+    fits = (f"{said[axis]} && look[{json.dumps(axis)}] == {tick}" for axis, tick in looked.items())
+    test = f"look && ({' || '.join(said.values())}) && !({' || '.join(fits)})"
+    return {"condition": {"test": test, "value": little}, "value": much}
 
 
 def layer_of(mark: str, chosen: str, encoding: dict, **look: Any) -> dict:
