@@ -8,7 +8,7 @@ from apps import PAGES, address_of, scenes_of
 from test_cell import SVG, parsed, words
 
 from seqcore.experiments import decoder, encoder
-from view import blocks
+from view import blocks, strokes
 
 ARMS = list(encoder.ARMS)
 SMALL, LARGE = encoder.Config(), encoder.Config(layers=8, heads=8, width=64, feedforward=256, length=16)
@@ -203,3 +203,14 @@ def test_layer_normalisation_in_full_adds_up(fresh, entry):
     bold = [[cell.strip("*").replace("−", "-") for cell in row] for row in rows if row[0].startswith("**")]
     wanted = [v[name][entry - 1] for name in ("vector", "normalised", "gamma", "beta", "y")]
     assert [list(map(float, row)) for row in bold] == [pytest.approx([entry, *wanted], abs=0.006)]
+
+
+def test_words_with_line_breaks_stay_in_one_line():
+    drawn = strokes.svg(
+        [strokes.text(0, 0, "a\n\nb"), strokes.look([], "key", "a\n\nb"), strokes.link([], "rnn", "a\n\nb")],
+        9,
+        9,
+        "a\n\nb",
+    )
+    assert "\n" not in drawn
+    assert drawn.count("a b") == 4

@@ -78,3 +78,16 @@ def test_runs_survive_pickling_and_stay_read_only():
     assert again == run
     assert again != Snapshot(Repeated(seeds=2), 4, [WEIGHTS], {"event": ""})
     assert not again["weights"].values.flags.writeable
+
+
+def test_a_part_is_found_again_at_another_moment_by_tick_or_by_index():
+    def moment(arms, values):
+        return Snapshot(None, 0, [Signal("loss", ("arm", "step"), values, {"arm": arms})])
+
+    one, other = moment(("a", "b"), [[1, 2], [3, 4]]), moment(("b", "a"), [[5, 6, 7], [8, 9, 10]])
+    assert one["loss"].sel(arm="a").again(other) == other["loss"].sel(arm="a"), "by its name, not by its place"
+    assert one["loss"].isel(step=-1).again(other).values.tolist() == [7, 10]
+    assert one["loss"].isel(step=0).sel(arm="b").again(other).values == 5
+    assert one["loss"].again(other) is other["loss"]
+    with pytest.raises(ValueError, match="not on axis"):
+        one["loss"].sel(arm="b").again(moment(("c",), [[1, 2]]))
