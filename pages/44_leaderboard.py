@@ -69,7 +69,12 @@ def what_it_costs(config):
             page.table(
                 ("model", "nats above the floor", "parameters", "processor seconds"),
                 *(
-                    (name, f"{excess.sel(arm=name).values[-1]:.3f}", f"{facts['parameters'][name]:,}", f"{seconds:.2f}")
+                    (
+                        name,
+                        f"{round(float(excess.sel(arm=name).values[-1]), 3) + 0.0:.3f}",
+                        f"{facts['parameters'][name]:,}",
+                        f"{seconds:.2f}",
+                    )
                     for name, seconds in facts["seconds"].items()
                 ),
             )
